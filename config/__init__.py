@@ -1,0 +1,1 @@
+"""Settings models, and a ready TOML file for each common set-up."""

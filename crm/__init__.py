@@ -1,0 +1,1 @@
+"""The reference central: the CRM's side of the Gate API."""

@@ -1,0 +1,1 @@
+"""The gate: one Brama box at a checkpoint."""

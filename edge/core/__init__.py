@@ -1,0 +1,1 @@
+"""The pure heart of the gate: barcodes, tickets, hours and the admission decision. No I/O, no clock, no randomness."""

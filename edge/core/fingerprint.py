@@ -1,0 +1,48 @@
+"""The fingerprint by which gate and CRM prove that they hold the same ticket list.
+
+It is the sum modulo 2^128 of BLAKE2b-128 (RFC 7693), read big-endian, over each ticket's
+`lookup|id|type|state|valid_from|valid_until` as sent, null written empty. A sum has no order and can be kept up row
+by row: add the row that comes, subtract the row that goes.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+_MODULUS = 1 << 128
+
+
+def row_digest(
+    lookup: str, ticket_id: str, type_id: str, state: str, valid_from: str | None, valid_until: str | None
+) -> int:
+    """Digest one ticket row; all fields are the texts of the wire."""
+    row = f"{lookup}|{ticket_id}|{type_id}|{state}|{valid_from or ''}|{valid_until or ''}"
+    return int.from_bytes(hashlib.blake2b(row.encode(), digest_size=16).digest(), "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A ticket list's count and sum; immutable, so a half-applied change cannot leak into it."""
+
+    count: int = 0
+    total: int = 0
+
+    def plus(self, digest: int) -> "Fingerprint":
+        """Return the fingerprint with one more row."""
+        return Fingerprint(self.count + 1, (self.total + digest) % _MODULUS)
+
+    def minus(self, digest: int) -> "Fingerprint":
+        """Return the fingerprint with one row fewer."""
+        return Fingerprint(self.count - 1, (self.total - digest) % _MODULUS)
+
+    def hex(self) -> str:
+        """Write the sum as the wire does: 32 lower-case hex digits."""
+        return f"{self.total:032x}"
+
+    @classmethod
+    def parse(cls, count: int, text: str) -> "Fingerprint":
+        """Read a fingerprint off the wire.
+
+        Raises:
+            ValueError: not hex digits.
+        """
+        return cls(count, int(text, 16) % _MODULUS)

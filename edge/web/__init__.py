@@ -1,0 +1,1 @@
+"""The gate's own HTTP API, live feed and kiosk page."""

@@ -6,7 +6,7 @@ in the order of `RULES`.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from edge.core.hours import is_open, local_day, next_opening
@@ -26,6 +26,8 @@ from edge.core.model import (
     TicketType,
     Use,
 )
+
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 Detail = Mapping[str, str | int | list[str] | None]
 """What a refusal shows beside its reason; JSON values only, instants as ISO 8601 UTC with `Z`."""
@@ -233,7 +235,10 @@ def _entry_policy(facts: Facts, _ticket: Ticket, now: datetime) -> Refused | Non
     if refusal := over_limit(counted, policy.entries, policy.reentry):
         return _used(refusal, facts, counted)
     last_entry = max((use.at for use in facts.uses if use.direction is Direction.ENTRY), default=None)
-    if last_entry is not None and now < (again_at := last_entry + timedelta(seconds=policy.cooldown_s)):
+    cooldown = timedelta(seconds=policy.cooldown_s)
+    if cooldown and last_entry is not None and now - last_entry < cooldown:
+        # Bounded, because another device may have sent a time at the end of the calendar.
+        again_at = last_entry + min(cooldown, _END_OF_TIME - last_entry)
         return _used(Reason.TOO_SOON, facts, facts.uses, {"again_at": instant_text(again_at)})
     return None
 

@@ -6,9 +6,11 @@ by row: add the row that comes, subtract the row that goes.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 _MODULUS = 1 << 128
+_HEX = re.compile("[0-9a-f]{32}")
 
 
 def row_digest(
@@ -43,6 +45,8 @@ class Fingerprint:
         """Read a fingerprint off the wire.
 
         Raises:
-            ValueError: not hex digits.
+            ValueError: not as `hex` writes it.
         """
-        return cls(count, int(text, 16) % _MODULUS)
+        if not _HEX.fullmatch(text):
+            raise ValueError("a fingerprint is 32 lower-case hex digits")
+        return cls(count, int(text, 16))

@@ -25,10 +25,13 @@ def local_day(now: datetime, zone: ZoneInfo) -> Interval:
     """Return the local calendar day around `now`, as a UTC interval.
 
     Some zones change their clocks at midnight, so that 00:00 occurs twice or not at all: a day begins with the first
-    instant that carries its date, which is found from the UTC side and not by combining wall times.
+    instant that carries its date, which is found from the UTC side and not by combining wall times. Where clocks go
+    back from 00:01 to 23:01 (Newfoundland until 2011), the new day has begun and goes on.
     """
-    date = now.astimezone(zone).date()
-    return Interval(_first_instant(date.toordinal(), zone), _first_instant(date.toordinal() + 1, zone))
+    date = _date(now, zone)
+    while (closes_at := _first_instant(date + 1, zone)) <= now:
+        date += 1
+    return Interval(_first_instant(date, zone), closes_at)
 
 
 def _first_instant(ordinal: int, zone: ZoneInfo) -> datetime:

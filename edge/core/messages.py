@@ -1,13 +1,14 @@
 """What the controller reads: a title and a sentence for each reason, in Ukrainian, English and Russian.
 
-The sentence carries the fact that matters and what to tell the guest. Times are local to the event's zone; the date is
-added when it is not today's.
+The sentence carries the fact that matters and what to tell the guest. Times are local to the event's zone (those of
+another event to its own); the date is added when it is not today's.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from edge.core.admission import Detail, Reason
 
@@ -41,16 +42,20 @@ class _Teller:
     zone: tzinfo
     now: datetime | None
 
-    def time(self, key: str) -> str | None:
+    def time(self, key: str, zone: tzinfo | None = None) -> str | None:
         """Write the instant under `key` as local time, with its date unless that is today."""
         raw = self.detail.get(key)
         if not isinstance(raw, str):
             return None
+        zone = zone or self.zone
         try:
-            local = datetime.fromisoformat(raw).astimezone(self.zone)
+            instant = datetime.fromisoformat(raw)
+            local = instant.astimezone(zone)
         except (ValueError, OverflowError):
             return raw
-        today = self.now is not None and local.date() == self.now.astimezone(self.zone).date()
+        if instant.tzinfo is None:  # would be taken in the zone in which this machine happens to run
+            return raw
+        today = self.now is not None and local.date() == self.now.astimezone(zone).date()
         return f"{local:%H:%M}" if today else f"{local:%d.%m.%Y %H:%M}"
 
     def age(self, key: str) -> str | None:
@@ -58,16 +63,17 @@ class _Teller:
         seconds = self.detail.get(key)
         if not isinstance(seconds, int):
             return None
-        if seconds < 120:
-            return f"{seconds} {self.words['s']}"
-        if seconds < 7200:
-            return f"{seconds // 60} {self.words['min']}"
-        return f"{seconds // 3600} {self.words['h']}"
+        size, sign = abs(seconds), "-" if seconds < 0 else ""
+        if size < 120:
+            return f"{sign}{size} {self.words['s']}"
+        if size < 7200:
+            return f"{sign}{size // 60} {self.words['min']}"
+        return f"{sign}{size // 3600} {self.words['h']}"
 
     def names(self, key: str) -> str:
         """Join the names under `key`."""
         names = self.detail.get(key)
-        return ", ".join(names) if isinstance(names, list) else ""
+        return ", ".join(str(name) for name in names) if isinstance(names, list) else ""
 
     def say(self, word: str, value: object) -> str:
         """Fill one phrase; empty when its fact is missing."""
@@ -86,7 +92,16 @@ def _first_use(tell: _Teller) -> str:
 
 
 def _wrong_event(tell: _Teller) -> str:
-    return _sentences(tell.say("event", tell.detail.get("event")), tell.say("event_at", tell.time("event_at")))
+    starts = tell.time("event_at", _zone(tell.detail.get("event_tz")))
+    return _sentences(tell.say("event", tell.detail.get("event")), tell.say("event_at", starts))
+
+
+def _zone(name: object) -> tzinfo | None:
+    """Find the zone of another event, which may be far from this one; None where the name is of no use."""
+    try:
+        return ZoneInfo(name) if isinstance(name, str) else None
+    except (KeyError, ValueError, OSError):
+        return None
 
 
 def _wrong_checkpoint(tell: _Teller) -> str:
@@ -107,7 +122,7 @@ def _closed(tell: _Teller) -> str:
 
 def _zone_full(tell: _Teller) -> str:
     inside, capacity = tell.detail.get("inside"), tell.detail.get("capacity")
-    return tell.say("full", f"{inside}/{capacity}") if capacity is not None else ""
+    return tell.say("full", f"{inside}/{capacity}") if None not in (inside, capacity) else ""
 
 
 def _status(tell: _Teller) -> str:

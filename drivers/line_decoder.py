@@ -1,0 +1,48 @@
+"""Codes out of a stream of bytes, one a line: what terminals and serial scanners send."""
+
+MAX_LINE_BYTES = 16 * 1024
+"""4,096 characters of up to four bytes; what is longer cannot be a code and is dropped up to the next line end."""
+
+
+class LineDecoder:
+    """Cuts bytes into codes at CR, LF or both; pure.
+
+    Bytes that are not UTF-8 are read as Latin-1, which is what scanners without a character set setting send. An
+    overlong line comes out cut to its limit, so that it is judged unreadable rather than lost.
+    """
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the codes that `data` completes; empty lines are none."""
+        codes = []
+        *whole, rest = data.replace(b"\r", b"\n").split(b"\n")
+        for part in whole:
+            self._hold(part)
+            if code := self._take():
+                codes.append(code)
+        self._hold(rest)
+        return codes
+
+    def flush(self) -> str | None:
+        """Return what is held at the end of the stream, if anything."""
+        return self._take()
+
+    @property
+    def half_read(self) -> bool:
+        """Tell whether a code has begun that no line end has closed."""
+        return bool(self._held)
+
+    def _hold(self, part: bytes) -> None:
+        self._held += part[: MAX_LINE_BYTES + 1 - len(self._held)]
+
+    def _take(self) -> str | None:
+        raw = bytes(self._held)
+        self._held.clear()
+        if not raw.strip():
+            return None
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw.decode("latin-1")

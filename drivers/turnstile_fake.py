@@ -1,0 +1,31 @@
+"""A turnstile made of nothing, for practice and tests: it keeps the same protocol as a real one."""
+
+import asyncio
+
+
+class FakeTurnstile:
+    """Turns `passes_after_s` seconds after each release; None: never. `releases` counts them."""
+
+    def __init__(self, passes_after_s: float | None = 0.0, passage_timeout_s: float | None = 8.0) -> None:
+        self._passes_after_s = passes_after_s
+        self._passage_timeout_s = passage_timeout_s
+        self.releases = 0
+        self.turned = asyncio.Event()
+        """Set by hand in tests: a guest goes through now."""
+
+    @property
+    def passage_timeout_s(self) -> float | None:
+        """How long to wait for the guest to pass."""
+        return self._passage_timeout_s
+
+    async def release(self) -> None:
+        """Count a release."""
+        self.turned.clear()
+        self.releases += 1
+
+    async def passed(self) -> None:
+        """Return once the imagined guest has gone through."""
+        if self._passes_after_s is None:
+            await self.turned.wait()
+        else:
+            await asyncio.sleep(self._passes_after_s)

@@ -1,0 +1,114 @@
+"""What the journal holds: one row a scan, and the hash that chains it to the row before."""
+
+import hashlib
+import json
+import sqlite3
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from edge.core.admission import Detail
+from edge.core.barcodes import lookup_text
+
+FIRST_PREV = bytes(32)
+"""The `prev` of the first row ever."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """One journal row; `at` is ISO 8601 UTC text, `prev` and `hash` 32 bytes of SHA-256, `detail` JSON."""
+
+    seq: int
+    scan_id: str
+    prev: bytes
+    hash: bytes
+    lane: str
+    checkpoint: str | None
+    controller: str | None
+    ticket_id: str | None
+    event: str | None
+    lookup: bytes | None
+    code: str | None
+    direction: str
+    verdict: str
+    reason: str
+    at: str
+    clock: str
+    passage: str | None
+    note: str | None
+    of: str | None
+    detail: str
+
+    @property
+    def facts(self) -> Detail:
+        """The facts that the message is made of."""
+        detail: Detail = json.loads(self.detail)
+        return detail
+
+    def wire(self) -> dict[str, Any]:
+        """Return the row as the CRM gets it (design section 7); `of` only where there is one."""
+        body: dict[str, Any] = {
+            "scan_id": self.scan_id,
+            "seq": self.seq,
+            "prev": self.prev.hex(),
+            "lane": self.lane,
+            "checkpoint": self.checkpoint,
+            "controller": self.controller,
+            "ticket_id": self.ticket_id,
+            "lookup": lookup_text(self.lookup) if self.lookup else None,
+            "code": self.code,
+            "direction": self.direction,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "at": self.at,
+            "clock": self.clock,
+            "passage": self.passage,
+            "note": self.note,
+        }
+        if self.of is not None:
+            body["of"] = self.of
+        return body
+
+
+COLUMNS = tuple(field.name for field in fields(Scan))
+SELECT_SCAN = f"SELECT {', '.join(COLUMNS)} FROM scan"  # noqa: S608 (names of our own class)
+INSERT_SCAN = f"INSERT INTO scan ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+
+
+def scan_of(row: tuple[Any, ...] | sqlite3.Row) -> Scan:
+    """Read a row selected by `SELECT_SCAN`."""
+    return Scan(**dict(zip(COLUMNS, row, strict=True)))
+
+
+def chain_hash(prev: bytes, wire: Mapping[str, Any]) -> bytes:
+    """Return SHA-256 over `prev` and the row's canonical JSON: sorted keys, no spaces, UTF-8.
+
+    `prev` itself and `passage`, which the turnstile decides later, stay outside, so that whoever holds the rows as
+    sent can check the chain.
+    """
+    body = {key: value for key, value in wire.items() if key not in {"prev", "passage"}}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(prev + text.encode()).digest()
+
+
+def microseconds(instant: datetime) -> int:
+    """Return whole microseconds since 1970 of an aware instant."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def instant_of(us: int) -> datetime:
+    """Return the aware UTC instant of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def uuid7(now: datetime, random: bytes) -> str:
+    """Make a UUID version 7 (RFC 9562, section 5.7) from an instant and ten random bytes."""
+    ms = microseconds(now) // 1000
+    value = (ms & (1 << 48) - 1) << 80 | int.from_bytes(random[:10], "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))

@@ -1,0 +1,276 @@
+"""The gate's two databases as one thing: opened, written, read, swapped and closed here."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from edge.core.admission import Reason
+from edge.store.database import connect_read_only, remove, sidecars, sync_folder
+from edge.store.keeping import Salvage, archive_sent, open_journal
+from edge.store.records import SELECT_SCAN, Scan, instant_of, scan_of
+from edge.store.tx import Identity, Tx
+from edge.store.whitelist_reader import WhitelistReader
+from edge.store.whitelist_writer import WhitelistSession, whitelist_session
+from edge.store.writer import Writer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DataState:
+    """Which ticket list the gate decides by. `held` says why a newer one waits for a person, if one does."""
+
+    cursor: str | None = None
+    tickets: int = 0
+    fingerprint: str = "0" * 32
+    synced_at: datetime | None = None
+    held: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the CRM has not yet got: `unsent` rows, the oldest of them at `oldest_at`, and `parked` rejects."""
+
+    head_seq: int
+    acked_seq: int
+    oldest_at: str | None
+    parked: int
+    conflicts: int
+
+    @property
+    def unsent(self) -> int:
+        """Rows that wait for the CRM."""
+        return max(0, self.head_seq - self.acked_seq)
+
+
+class Store:
+    """`whitelist.db` and `journal.db` in one folder.
+
+    `write` is the only way to change the journal. `session` is the only way to change the whitelist; `promote` puts
+    a list that was built beside it in its place.
+    """
+
+    def __init__(self, folder: Path, writer: Writer, tx: Tx, journal: aiosqlite.Connection) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._tx = tx
+        self._journal = journal
+        self.data = DataState()
+        self.salvage: Salvage | None = None
+        self.damaged_whitelist: Path | None = None
+        self.whitelist_damaged = asyncio.Event()
+        """Set when the list in use turned out damaged, was set aside and must be pulled again."""
+        self.recorded = asyncio.Event()
+        """Set by each journal row: there is something to send."""
+
+    @property
+    def whitelist_path(self) -> Path:
+        """The list in use."""
+        return self._folder / "whitelist.db"
+
+    @property
+    def building_path(self) -> Path:
+        """The list that is being built beside it."""
+        return self._folder / "whitelist.building.db"
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal."""
+        return self._folder / "journal.db"
+
+    @property
+    def archive_path(self) -> Path:
+        """The folder of archived rows."""
+        return self._folder / "archive"
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who this box is to the CRM."""
+        return self._tx.identity
+
+    def enrol(self, identity: Identity) -> None:
+        """Take up an identity while running."""
+        self._tx.identity = identity
+
+    async def write(self, job: Callable[[Tx], T]) -> T:
+        """Run a job in a journal transaction; see `Writer.write`."""
+        value = await self._writer.write(job)
+        self.recorded.set()
+        return value
+
+    async def read(self, job: Callable[[Tx], T]) -> T:
+        """Run a job that writes nothing; it works on a disk that takes no more, too."""
+        return await self._writer.between(job)
+
+    async def archive(self, now: datetime, keep_days: int) -> int:
+        """Archive one file's worth of sent rows; return how many."""
+        return await self._writer.between(lambda tx: archive_sent(tx, self.archive_path, now, keep_days))
+
+    # --- the whitelist ------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def session(self, *, building: bool) -> AsyncIterator[WhitelistSession]:
+        """Open a session on the list in use, or on the one being built."""
+        async with whitelist_session(self.building_path if building else self.whitelist_path) as session:
+            try:
+                yield session
+            finally:
+                if not building:
+                    self._note_data(session)
+
+    def _note_data(self, session: WhitelistSession) -> None:
+        synced_at = session.meta("synced_at")
+        self.data = replace(
+            self.data,
+            cursor=session.cursor,
+            tickets=int(session.meta("count") or 0),
+            fingerprint=session.meta("fingerprint") or "0" * 32,
+            synced_at=instant_of(int(synced_at)) if synced_at else None,
+        )
+
+    async def promote(self) -> None:
+        """Put the list that was built in the place of the one in use, in one step, between two decisions."""
+
+        def swap() -> None:
+            # The old list's log must be gone before the new file has its name, or it would be played into it.
+            for sidecar in sidecars(self.whitelist_path):
+                sidecar.unlink(missing_ok=True)
+            sync_folder(self._folder)
+            self.building_path.rename(self.whitelist_path)
+            sync_folder(self._folder)
+
+        await self._writer.between(lambda tx: tx.whitelist.replace(swap))
+        async with self.session(building=False):
+            pass
+
+    def discard_building(self) -> None:
+        """Drop a list that was being built."""
+        remove(self.building_path)
+
+    def hold(self, why: str | None) -> None:
+        """Show that a newer list waits for a person's word, or no longer does."""
+        self.data = replace(self.data, held=why)
+
+    async def wipe_whitelist(self) -> None:
+        """Give up the list: this box was revoked."""
+
+        def swap() -> None:
+            remove(self.whitelist_path)
+
+        self.discard_building()
+        await self._writer.between(lambda tx: tx.whitelist.replace(swap))
+        self.data = DataState()
+
+    # --- reading the journal ------------------------------------------------------------------------------------
+
+    async def scans_after(self, seq: int, limit: int) -> list[Scan]:
+        """Return rows after `seq`, oldest first; `passage` as the turnstile has since said."""
+        rows = await self._journal.execute_fetchall(
+            f"SELECT s.*, p.passage FROM ({SELECT_SCAN} WHERE seq > ? ORDER BY seq LIMIT ?) s"  # noqa: S608
+            " LEFT JOIN passage p ON p.scan_id = s.scan_id ORDER BY s.seq",
+            (seq, limit),
+        )
+        scans = ((scan_of(tuple(row)[:-1]), tuple(row)[-1]) for row in rows)
+        return [replace(scan, passage=passage) if passage else scan for scan, passage in scans]
+
+    async def latest(self, limit: int, lane: str | None = None) -> list[Scan]:
+        """Return the newest rows that answer a read, newest first."""
+        rows = await self._journal.execute_fetchall(
+            f"SELECT * FROM ({SELECT_SCAN} ORDER BY seq DESC LIMIT 1000)"  # noqa: S608
+            " WHERE (?1 IS NULL OR lane = ?1) AND reason != ?2 LIMIT ?3",
+            (lane, str(Reason.NOT_PASSED), limit),
+        )
+        return [scan_of(tuple(row)) for row in rows]
+
+    async def backlog(self) -> Backlog:
+        """Return what the CRM has not got yet."""
+        rows = await self._journal.execute_fetchall(
+            "SELECT coalesce((SELECT max(seq) FROM scan), (SELECT max(last_seq) FROM archive), 0),"
+            " coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'acked_seq'), 0) AS acked,"
+            " (SELECT count(*) FROM parked), (SELECT count(*) FROM conflict)"
+        )
+        head, acked, parked, conflicts = tuple(*rows)
+        oldest = await self._journal.execute_fetchall(
+            "SELECT at FROM scan WHERE seq > ? ORDER BY seq LIMIT 1", (acked,)
+        )
+        return Backlog(head, acked, next((row[0] for row in oldest), None), parked, conflicts)
+
+    async def conflicts(self, limit: int = 20) -> list[str]:
+        """Return the newest conflicts, each as JSON text."""
+        rows = await self._journal.execute_fetchall("SELECT body FROM conflict ORDER BY at DESC LIMIT ?", (limit,))
+        return [row[0] for row in rows]
+
+    async def shifts(self, lanes: Iterable[str]) -> dict[str, list[str]]:
+        """Return who is signed in, by lane."""
+        rows = await self._journal.execute_fetchall("SELECT lane, controller FROM shift WHERE closed_at IS NULL")
+        found: dict[str, list[str]] = {lane: [] for lane in lanes}
+        for lane, controller in rows:
+            found.setdefault(lane, []).append(controller)
+        return found
+
+
+@asynccontextmanager
+async def open_store(
+    folder: Path, identity: Identity | None, now: Callable[[], datetime], on_defect: Callable[[BaseException], None]
+) -> AsyncIterator[Store]:
+    """Open both databases, mending or setting aside what is damaged, and close them in order.
+
+    Raises:
+        sqlite3.OperationalError: the folder cannot be used.
+        FolderInUse: another gate works in it.
+    """
+    loop = asyncio.get_running_loop()
+    holder: list[Store] = []
+
+    def on_damage(moved: Path) -> None:
+        loop.call_soon_threadsafe(lambda: _note_damage(holder[0], moved))
+
+    async with contextlib.AsyncExitStack() as opened:
+        opened.callback(os.close, _claim(folder))
+        journal, salvage = open_journal(folder / "journal.db", now())
+        opened.callback(journal.close)
+        whitelist = WhitelistReader(folder / "whitelist.db", now, on_damage)
+        opened.callback(whitelist.close)
+        tx = Tx(journal, whitelist, identity)
+        writer = Writer(tx, on_defect)
+        opened.push_async_callback(writer.close)
+        reader = await opened.enter_async_context(
+            aiosqlite.Connection(lambda: connect_read_only(folder / "journal.db"), 64)
+        )
+        store = Store(folder, writer, tx, reader)
+        store.salvage = salvage
+        holder.append(store)
+        async with store.session(building=False):
+            pass
+        yield store
+
+
+class FolderInUse(Exception):
+    """Another gate works in the data folder: two would each admit the same ticket."""
+
+
+def _claim(folder: Path) -> int:
+    """Make the folder and lock it until the returned descriptor is closed, or the process ends however it ends."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(descriptor)
+        raise FolderInUse(f"{folder}: another gate is running on this data folder; stop it first") from exc
+    return descriptor
+
+
+def _note_damage(store: Store, moved: Path) -> None:
+    store.damaged_whitelist = moved
+    store.data = DataState()
+    store.whitelist_damaged.set()

@@ -1,0 +1,197 @@
+"""The decision thread: the one writer of the journal, with group commit.
+
+Jobs that wait together share one transaction, so the cost of the disk's flush is paid once for all of them. A job's
+answer is handed out only after COMMIT has returned: what was answered is on disk.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from edge.store.tx import StoreRefusal, Tx
+
+T = TypeVar("T")
+
+MAX_BATCH = 64
+"""The most jobs in one transaction: bounds how long the first of them waits."""
+CHECKPOINT_PAGES = 1000
+"""The write-ahead log is folded back when idle from this many pages on, so that no guest waits for it."""
+FORCED_CHECKPOINT_PAGES = 8000
+"""And from this many at once, idle or not, so that it cannot grow without end."""
+IDLE_S = 0.05
+
+
+class CannotRecord(Exception):
+    """The journal could not be written: disk full, read-only, or failing; no admission without a record."""
+
+
+@dataclass(slots=True)
+class _Job:
+    run: Callable[[Tx], Any]
+    future: "asyncio.Future[Any]"
+    exclusive: bool = False
+
+
+class Writer:
+    """Runs jobs in their own thread, in the order given, each inside a journal transaction.
+
+    `on_defect` is called, in the event loop, with an exception that no job should raise: the process must then end
+    and be started again, since it is better closed than wrong.
+    """
+
+    def __init__(self, tx: Tx, on_defect: Callable[[BaseException], None]) -> None:
+        self._tx = tx
+        self._on_defect = on_defect
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="decide-and-record", daemon=True)
+        self._pages = 0
+        self._open = True
+        tx.journal.execute("PRAGMA wal_autocheckpoint=0")
+        self._thread.start()
+
+    async def write(self, job: Callable[[Tx], T]) -> T:
+        """Run `job` in a transaction and return its value once that is on disk.
+
+        Raises:
+            CannotRecord: the disk would not take it; nothing of the job happened.
+            StoreRefusal: raised by the job; nothing of the job happened.
+        """
+        return await self._submit(job, exclusive=False)  # type: ignore[no-any-return]
+
+    async def between(self, job: Callable[[Tx], T]) -> T:
+        """Run `job` between transactions, with no other job under way."""
+        return await self._submit(job, exclusive=True)  # type: ignore[no-any-return]
+
+    async def _submit(self, job: Callable[[Tx], Any], *, exclusive: bool) -> Any:
+        if not self._open:
+            raise CannotRecord("the journal is closed: the gate is stopping")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.put(_Job(job, future, exclusive))
+        return await future
+
+    async def close(self) -> None:
+        """Finish what waits, fold the log back, and end the thread."""
+        self._open = False
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # --- in the thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            batch, stop = self._next_batch()
+            if batch:
+                self._do(batch)
+            if stop:
+                self._checkpoint(1)
+                return
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        """Wait for a job and take all that wait with it; an exclusive one comes alone."""
+        job = self._wait()
+        batch: list[_Job] = []
+        while job is not None:
+            if job.exclusive:
+                if batch:
+                    self._do(batch)
+                self._do_alone(job)
+                return [], False
+            batch.append(job)
+            if len(batch) == MAX_BATCH:
+                return batch, False
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _wait(self) -> _Job | None:
+        if self._pages >= CHECKPOINT_PAGES:
+            try:
+                return self._queue.get(timeout=IDLE_S)
+            except queue.Empty:
+                self._checkpoint(CHECKPOINT_PAGES)
+        return self._queue.get()
+
+    def _do(self, batch: list[_Job]) -> None:
+        """Run a batch in one transaction and hand out the answers."""
+        tx = self._tx
+        outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+        try:
+            tx.whitelist.refresh()
+            tx.journal.execute("BEGIN IMMEDIATE")
+            outcomes.extend(self._do_one(job) for job in batch)
+            tx.journal.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self._abandon()
+            failure = CannotRecord(f"the journal cannot be written: {exc}")
+            outcomes = [(job, None, failure) for job in batch]
+        except BaseException as exc:  # noqa: BLE001 (handed to on_defect, which ends the process)
+            self._abandon()
+            outcomes = [(job, None, exc) for job in batch]
+            self._call(self._on_defect, exc)
+        self._call(_settle, outcomes)
+        self._pages += 6 * len(batch)  # about what one scan dirties; only the order of magnitude matters
+        if self._pages >= FORCED_CHECKPOINT_PAGES:
+            self._checkpoint(FORCED_CHECKPOINT_PAGES)
+
+    def _do_one(self, job: _Job) -> tuple[_Job, Any, BaseException | None]:
+        tx, head = self._tx, self._tx.head
+        tx.journal.execute("SAVEPOINT job")
+        try:
+            return job, job.run(tx), None
+        except StoreRefusal as exc:
+            tx.journal.execute("ROLLBACK TO job")
+            tx.reset(head)
+            return job, None, exc
+        finally:
+            if tx.journal.in_transaction:
+                tx.journal.execute("RELEASE job")
+
+    def _do_alone(self, job: _Job) -> None:
+        try:
+            self._tx.whitelist.refresh()
+            outcome = (job, job.run(self._tx), None)
+        except Exception as exc:  # noqa: BLE001 (handed to the caller as it is)
+            self._call(_settle, [(job, None, exc)])
+        else:
+            self._call(_settle, [outcome])
+
+    def _abandon(self) -> None:
+        """Leave a failed transaction; the head, which may have moved in memory only, is read again."""
+        self._tx.reset()
+        with contextlib.suppress(sqlite3.Error):
+            if self._tx.journal.in_transaction:
+                self._tx.journal.execute("ROLLBACK")
+
+    def _checkpoint(self, limit: int) -> None:
+        """Fold the log back into the file; a reader in the way only puts it off."""
+        if self._pages < limit:
+            return
+        try:
+            self._tx.journal.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._pages = 0
+        except sqlite3.Error:
+            self._pages = CHECKPOINT_PAGES  # nothing is lost: the log holds it all until a later try
+
+    def _call(self, function: Callable[..., None], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            self._open = False  # the loop has gone: nobody waits for the answer, which is on disk all the same
+
+
+def _settle(outcomes: list[tuple[_Job, Any, BaseException | None]]) -> None:
+    for job, value, error in outcomes:
+        if job.future.done():
+            continue
+        if error is None:
+            job.future.set_result(value)
+        else:
+            job.future.set_exception(error)

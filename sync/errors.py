@@ -1,0 +1,25 @@
+"""What can go wrong on the way to the CRM, named for what follows."""
+
+
+class LinkDown(Exception):
+    """The CRM cannot be reached, is slow, or answers with something else: try again later."""
+
+
+class TokenRefused(Exception):
+    """The CRM does not know this device's token; `revoked` outright or not. The message names the mend."""
+
+    def __init__(self, message: str, *, revoked: bool = False) -> None:
+        super().__init__(message)
+        self.revoked = revoked
+
+
+class CursorExpired(Exception):
+    """The cursor is too old, or from another CRM: start again without one."""
+
+
+class BadFeed(LinkDown):
+    """The CRM sent something outside the contract; the message names the line, the field and the mend."""
+
+
+class EnrolmentRefused(Exception):
+    """The CRM did not take the enrolment code; the message says why."""

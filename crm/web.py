@@ -1,0 +1,181 @@
+"""The Gate API, version 1, as the central answers it (design.md, section 7)."""
+
+import asyncio
+import base64
+import logging
+import re
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from crm import enrolment, ranges, scans
+from crm.answers import STARTED, errors_as_json, number, read_object
+from crm.cursor import Place, parse_cursor
+from crm.database import Database
+from crm.enrolment import Device
+from crm.errors import BadInput, Denied, bad_input
+from crm.feed import SIZES, Sizes, Step, cursor_line, step
+from sync.wire import MAX_SCANS, NDJSON, EnrolAnswer, EnrolRequest, HeartbeatAnswer, ScansRequest
+
+MAX_WAIT_S = 60
+MAX_ENROL_BYTES = 16 * 1024
+MAX_HEARTBEAT_BYTES = 64 * 1024
+# 500 scans, each at most a code of 4,096 characters and a note of 1,000, escaped, and some 10 short fields.
+MAX_SCANS_BYTES = 16 * 1024 * 1024
+_log = logging.getLogger(__name__)
+_PREFIX = re.compile(r"[0-9a-fA-F]{0,32}")
+
+
+def make_app(db: Database, sizes: Sizes = SIZES) -> web.Application:
+    """Build the application with the Gate API under `/gate/v1`; `sizes` is how much the feed reads at a time."""
+    api = GateApi(db, sizes)
+    app = web.Application(middlewares=[errors_as_json])
+    app.add_routes(
+        [
+            web.post("/gate/v1/enrol", api.enrol),
+            web.get("/gate/v1/changes", api.changes, allow_head=False),
+            web.post("/gate/v1/scans", api.scans),
+            web.post("/gate/v1/heartbeat", api.heartbeat),
+            web.get("/gate/v1/fingerprints", api.fingerprints, allow_head=False),
+            web.get("/gate/v1/tickets", api.tickets, allow_head=False),
+        ]
+    )
+
+    app.on_shutdown.append(api.let_go)
+    return app
+
+
+class GateApi:
+    """The handlers; each names what it answers."""
+
+    def __init__(self, db: Database, sizes: Sizes = SIZES) -> None:
+        self._db = db
+        self._sizes = sizes
+        self._closing = False
+
+    async def let_go(self, _app: web.Application) -> None:
+        """Give gates that wait for a change their cursor now, so that going down does not wait for them."""
+        self._closing = True
+        self._db.bell.ring()
+
+    async def enrol(self, request: web.Request) -> web.Response:
+        """`POST /enrol`: a code for a token."""
+        body = await read_object(request, MAX_ENROL_BYTES)
+        try:
+            asked = EnrolRequest.model_validate(body)
+        except ValidationError as exc:
+            raise bad_input(exc) from exc
+        made = await enrolment.enrol(self._db, asked.code, asked.device)
+        organiser = self._db.organiser
+        key = base64.b64encode(organiser.lookup_key).decode()
+        answer = EnrolAnswer(
+            device_id=made.id, name=made.name, organiser=organiser.name, token=made.token, lookup_key=key
+        )
+        return web.json_response(text=answer.model_dump_json())
+
+    async def changes(self, request: web.Request) -> web.StreamResponse:
+        """`GET /changes`: everything, or what changed since a cursor, held up to `wait` seconds."""
+        token = _token(request)
+        since = request.query.get("since")
+        place = None if since is None else parse_cursor(since)
+        deadline = asyncio.get_running_loop().time() + number(request.query, "wait", 0, MAX_WAIT_S)
+        while True:
+            rung = self._db.bell.listen()
+            here, line = await self._step(token, place)
+            left = deadline - asyncio.get_running_loop().time()
+            if here.lines or here.more or left <= 0 or self._closing:
+                break
+            place = here.place
+            await self._db.bell.wait(rung, left)
+        response = await _start(request)
+        await response.write(_packed([*here.lines, line]))
+        while here.more and not self._closing:
+            try:
+                here, line = await self._step(token, here.place)
+            except Denied as exc:
+                # Revoked or pruned meanwhile: the gate goes on from the last cursor, and is told then.
+                _log.info("feed of %s cut: %s", request.remote, exc)
+                break
+            await response.write(_packed([*here.lines, line]))
+        await response.write_eof()
+        return response
+
+    async def _step(self, token: str, place: Place | None) -> tuple[Step, str]:
+        """Read one step; the token is asked again each time, so that a revoked device gets nothing more."""
+        async with self._db.read() as tx:
+            device = await enrolment.device_of_token(tx, token)
+            here = await step(tx, device.id, place, self._sizes)
+            return here, cursor_line(here, tx)
+
+    async def scans(self, request: web.Request) -> web.Response:
+        """`POST /scans`: what the device recorded."""
+        device = await self._device(request)
+        body = await read_object(request, MAX_SCANS_BYTES)
+        try:
+            asked = ScansRequest.model_validate(body)
+        except ValidationError as exc:
+            fault = bad_input(exc)
+            if fault.field == "scans" and isinstance(body.get("scans"), list):
+                fault = BadInput("scans", f"at most {MAX_SCANS} scans at a time, each an object")
+            raise fault from exc
+        if asked.device_id != device.id:
+            raise Denied(403, "wrong_device", f"device_id: this token is of {device.id}; send its own scans only")
+        answer = await scans.receive(self._db, device, asked.scans)
+        return web.json_response(text=answer.model_dump_json())
+
+    async def heartbeat(self, request: web.Request) -> web.Response:
+        """`POST /heartbeat`: the device's health, any JSON object, for the CRM's time."""
+        device = await self._device(request)
+        health = await read_object(request, MAX_HEARTBEAT_BYTES)
+        now = await enrolment.keep_heartbeat(self._db, device.id, health)
+        return web.json_response(text=HeartbeatAnswer(time=now).model_dump_json())
+
+    async def fingerprints(self, request: web.Request) -> web.Response:
+        """`GET /fingerprints`: count and fingerprint of a range of lookups and of its sixteen parts."""
+        prefix = _prefix(request)
+        async with self._db.read() as tx:
+            await enrolment.device_of_token(tx, _token(request))
+            answer = await ranges.fingerprints(tx, prefix)
+        return web.json_response(text=answer.model_dump_json())
+
+    async def tickets(self, request: web.Request) -> web.StreamResponse:
+        """`GET /tickets`: the tickets of a range of lookups, and the present cursor."""
+        prefix = _prefix(request)
+        async with self._db.read() as tx:
+            await enrolment.device_of_token(tx, _token(request))
+            response = await _start(request)
+            async for line in ranges.tickets_of_range(tx, prefix):
+                await response.write(_packed([line]))
+        await response.write_eof()
+        return response
+
+    async def _device(self, request: web.Request) -> Device:
+        async with self._db.read() as tx:
+            return await enrolment.device_of_token(tx, _token(request))
+
+
+def _token(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Denied(401, "token_unknown", "Authorization: send 'Bearer' and the token got at enrolment")
+    return token.strip()
+
+
+def _prefix(request: web.Request) -> str:
+    prefix = request.query.get("prefix", "")
+    if not _PREFIX.fullmatch(prefix):
+        raise BadInput("prefix", "up to 32 hex digits, the first of the lookup's bytes")
+    return prefix.lower()
+
+
+async def _start(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": f"{NDJSON}; charset=utf-8", "Cache-Control": "no-store"})
+    if "gzip" in request.headers.get("Accept-Encoding", "").lower():
+        response.enable_compression(web.ContentCoding.gzip)
+    await response.prepare(request)
+    request[STARTED] = True
+    return response
+
+
+def _packed(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()

@@ -4,6 +4,7 @@ Base `<crm>/gate/v1`; JSON, UTF-8; instants are ISO 8601 UTC with `Z`. A model r
 does not in `model_extra`, so that unknown fields can be skipped and counted: the contract may grow.
 """
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from edge.core.barcodes import parse_lookup
+from edge.core.barcodes import KEY_BYTES, parse_lookup
 from edge.core.model import ClockTrust, Direction, EventStatus, OnDoubt, Per, Reentry
 
 MAX_ROWS = 1000
@@ -60,6 +61,16 @@ def _lookup_text(text: str) -> str:
     return text
 
 
+def _key_text(text: str) -> str:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError as exc:
+        raise ValueError("a lookup key is 32 bytes in base64") from exc
+    if len(key) != KEY_BYTES:
+        raise ValueError("a lookup key is 32 bytes in base64")
+    return text
+
+
 def _zone_name(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -68,8 +79,12 @@ def _zone_name(name: str) -> str:
     return name
 
 
-def _read_instant(value: object) -> object:
-    return parse_instant(value) if isinstance(value, str) else value
+def _read_instant(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("an instant is text: ISO 8601 UTC with Z, such as 2026-05-01T18:00:00Z")  # noqa: TRY004
+    return parse_instant(value)
 
 
 Id = Annotated[str, Field(min_length=1, max_length=200)]
@@ -94,9 +109,10 @@ class WireModel(BaseModel):
         count = len(self.model_extra or ())
         for name in type(self).model_fields:
             value = getattr(self, name)
-            for each in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(each, WireModel):
-                    count += each.unknown_fields()
+            parts = (
+                value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (value,)
+            )
+            count += sum(each.unknown_fields() for each in parts if isinstance(each, WireModel))
         return count
 
 
@@ -345,7 +361,7 @@ class EnrolAnswer(WireModel):
     name: Text
     organiser: Text
     token: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[\x21-\x7e]+$")]
-    lookup_key: Annotated[str, Field(max_length=100)]
+    lookup_key: Annotated[str, AfterValidator(_key_text)]
 
 
 class ScanModel(WireModel):

@@ -35,16 +35,25 @@ def normalise(code: str) -> str:
     return bare.strip()
 
 
-def is_readable(code: str) -> bool:
-    """Tell whether `code` can be judged: 1 to 4,096 characters of which at least one prints."""
+def is_readable(code: str, normalised: str | None = None) -> bool:
+    """Tell whether `code` can be judged: 1 to 4,096 characters of which at least one prints.
+
+    `normalised`: what `normalise(code)` gave, where the caller has it.
+    """
     if len(code) > MAX_CODE_CHARS:
         return False
-    return any(char.isprintable() and not char.isspace() for char in normalise(code))
+    bare = normalise(code) if normalised is None else normalised
+    return any(char.isprintable() and not char.isspace() for char in bare)
 
 
 def lookup_of(key: bytes, code: str) -> bytes:
     """Return the 16-byte lookup of `code` under the organiser's 32-byte `key`."""
-    return hmac.digest(key, normalise(code).encode(), hashlib.sha256)[:LOOKUP_BYTES]
+    return lookup_of_normalised(key, normalise(code))
+
+
+def lookup_of_normalised(key: bytes, normalised: str) -> bytes:
+    """Return the lookup of a code that `normalise` has been through."""
+    return hmac.digest(key, normalised.encode(), hashlib.sha256)[:LOOKUP_BYTES]
 
 
 def lookup_text(lookup: bytes) -> str:

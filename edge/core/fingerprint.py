@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 _MODULUS = 1 << 128
-_HEX = re.compile("[0-9a-f]{32}")
+_HEX = re.compile("[0-9a-f]{1,32}")
 
 
 def row_digest(
@@ -42,11 +42,11 @@ class Fingerprint:
 
     @classmethod
     def parse(cls, count: int, text: str) -> "Fingerprint":
-        """Read a fingerprint off the wire.
+        """Read a fingerprint off the wire or out of a store; leading zeros may be left out.
 
         Raises:
-            ValueError: not as `hex` writes it.
+            ValueError: not 1 to 32 lower-case hex digits.
         """
         if not _HEX.fullmatch(text):
-            raise ValueError("a fingerprint is 32 lower-case hex digits")
+            raise ValueError("a fingerprint is at most 32 lower-case hex digits")
         return cls(count, int(text, 16))

@@ -1,0 +1,1 @@
+"""What is measured, beside its floor in the same run: `make bench`."""

@@ -19,22 +19,9 @@ from edge.people import People
 from edge.store.store import Store
 from edge.store.tx import Tx
 from edge.supervise import Health
+from sync.state import CrmHealth
 
 HISTORY = 20
-
-
-@dataclass(slots=True)
-class CrmHealth:
-    """What is known of the CRM; `error` names what is wrong and what mends it."""
-
-    state: str = "none"
-    """none (no CRM in the settings, or not enrolled), connecting, connected, away, refused."""
-    error: str | None = None
-    heard_at: datetime | None = None
-    unknown: int = 0
-    """Kinds and fields of the feed that this release skipped."""
-    progress: int | None = None
-    """Tickets of a list that is being pulled, where one is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +62,7 @@ class Box:
         plan, shifts = await self._plan_and_shifts()
         backlog, data = await self.store.backlog(), self.store.data
         return {
-            "version": metadata.version("brama"),
+            "version": release(),
             "device": {
                 "name": self.name,
                 "id": self.store.identity.device_id if self.store.identity else None,
@@ -122,7 +109,7 @@ class Box:
         found = [f"lane {lane.id}: {lane.cannot_record}" for lane in self.lanes.values() if lane.cannot_record]
         found += [f"{name}: {health.error}" for name, health in self.healths.items() if health.error]
         found += [f"lane {lane.id}: {lane.turnstile_fault}" for lane in self.lanes.values() if lane.turnstile_fault]
-        if self.crm.state == "refused" and self.crm.error:
+        if self.crm.state in {"refused", "revoked"} and self.crm.error:
             found.append(f"crm: {self.crm.error}")
         if self.store.data.held:
             found.append(f"data: {self.store.data.held}")
@@ -193,6 +180,14 @@ class Box:
     def _reader_status(name: str, health: Health) -> dict[str, Any]:
         _kind, lane, driver, device = name.split(":", 3)
         return {"lane": lane, "driver": driver, "device": device, "state": health.state, "error": health.error}
+
+
+def release() -> str:
+    """Return the release that runs; one that runs from its source tree, never installed, says so."""
+    try:
+        return metadata.version("brama")
+    except metadata.PackageNotFoundError:
+        return "0+source"
 
 
 def reader_name(lane: str, driver: str, device: str) -> str:

@@ -169,6 +169,7 @@ class Lane:
             at=at or self._clock.now(),
             clock=self._clock.trust,
             scan_id=scan_id or self._new_id(),
+            named=scan_id is not None,
             checkpoint=self.settings.checkpoint,
             clock_skew_s=round(self._clock.skew_s) if self._clock.skew_s is not None else None,
         )
@@ -282,13 +283,14 @@ class Lane:
 
 def judge(tx: Tx, offer: Offer, repeat_s: float, passage: str) -> Judged:
     """Decide on an offer and record it; runs in the decision thread."""
-    if known := tx.find(offer.scan_id):
+    if offer.named and (known := tx.find(offer.scan_id)):
         return shown_again(tx, known)
-    facts = tx.facts(offer)
+    gathered = tx.gather(offer)
+    facts = gathered.facts
     if repeat_s and (earlier := tx.repeat_of(facts, offer, repeat_s)):
         return shown_again(tx, earlier)
     verdict = decide(facts, offer.at)
-    scan = tx.record(offer, facts, verdict, passage=passage)
+    scan = tx.record(offer, gathered, verdict, passage=passage)
     return Judged(scan, verdict.ticket, facts.ticket_type, facts.event, facts.checkpoint)
 
 

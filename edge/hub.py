@@ -1,7 +1,7 @@
 """The live feed: what happens at the gate, to whoever looks on."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,16 @@ class Hub:
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[Message | None]] = set()
+        self._listeners: list[Callable[[Message], None]] = []
+
+    def listen(self, listener: Callable[[Message], None]) -> None:
+        """Call `listener` with every message from now on, at once: it misses none, and must not wait or raise."""
+        self._listeners.append(listener)
 
     def publish(self, message: Message) -> None:
         """Send a message to all; one whose queue is full is told to go (None)."""
+        for listener in self._listeners:
+            listener(message)
         for queue in tuple(self._queues):
             try:
                 queue.put_nowait(message)

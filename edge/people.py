@@ -5,9 +5,6 @@ import re
 from collections import deque
 from collections.abc import Callable
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from edge.clock import GateClock
 from edge.core.barcodes import lookup_of, lookup_text
 from edge.core.model import Controller, Plan
@@ -104,6 +101,9 @@ def _affordable(phc: str) -> bool:
 
 
 def _verify(phc: str, pin: str) -> bool:
+    from argon2 import PasswordHasher  # at the first PIN: many gates see only badges
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     try:
         return PasswordHasher().verify(phc, pin)
     except (VerificationError, InvalidHashError):

@@ -2,7 +2,12 @@
 
 
 class LinkDown(Exception):
-    """The CRM cannot be reached, is slow, or answers with something else: try again later."""
+    """The CRM cannot be reached, is slow, or answers with something else: try again later.
+
+    `retry_after_s`: how long it asked to be left alone, in seconds.
+    """
+
+    retry_after_s: float | None = None
 
 
 class TokenRefused(Exception):

@@ -14,8 +14,8 @@ from pathlib import Path
 from edge.core.admission import Reason, instant_text
 from edge.store.database import connect, set_aside, sync_folder
 from edge.store.outbox import acked_seq
-from edge.store.records import COLUMNS, FIRST_PREV, INSERT_SCAN, SELECT_SCAN, Scan, chain_hash, scan_of
-from edge.store.tx import Tx, add_flow, count_use
+from edge.store.records import FIRST_PREV, INSERT_SCAN, SELECT_SCAN, Scan, chain_hash, scan_of
+from edge.store.tx import Tx, count_use
 
 _KEPT_TABLES = ("meta", "usage", "passage", "shift", "parked", "conflict", "archive", "lost")
 _HOPELESS_ROWS = 10_000
@@ -162,11 +162,9 @@ def _salvage(damaged: Path, target: sqlite3.Connection, now: datetime) -> Salvag
         for scan in _readable_rows(source, seq):
             if scan.seq > seq + 1:
                 lost.append((seq + 1, scan.seq - 1))
-            target.execute(INSERT_SCAN, tuple(getattr(scan, column) for column in COLUMNS))
+            target.execute(INSERT_SCAN, scan)
             if scan.verdict != "refused":
                 count_use(target, scan)
-            elif scan.reason == Reason.NOT_PASSED:
-                add_flow(target, scan, -1)
             seq, rows = scan.seq, rows + 1
         target.execute(
             "DELETE FROM usage WHERE scan_id IN (SELECT of FROM scan WHERE reason = ?)", (str(Reason.NOT_PASSED),)

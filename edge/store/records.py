@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import sqlite3
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge.core.admission import Detail
 from edge.core.barcodes import lookup_text
@@ -15,12 +13,15 @@ from edge.core.barcodes import lookup_text
 FIRST_PREV = bytes(32)
 """The `prev` of the first row ever."""
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """One journal row; `at` is ISO 8601 UTC text, `prev` and `hash` 32 bytes of SHA-256, `detail` JSON."""
+class Scan(NamedTuple):
+    """One journal row, in the order of the table's columns.
+
+    `at` is ISO 8601 UTC text, `prev` and `hash` are 32 bytes of SHA-256, `detail` is JSON.
+    """
 
     seq: int
     scan_id: str
@@ -74,14 +75,14 @@ class Scan:
         return body
 
 
-COLUMNS = tuple(field.name for field in fields(Scan))
+COLUMNS = Scan._fields
 SELECT_SCAN = f"SELECT {', '.join(COLUMNS)} FROM scan"  # noqa: S608 (names of our own class)
 INSERT_SCAN = f"INSERT INTO scan ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
 
-def scan_of(row: tuple[Any, ...] | sqlite3.Row) -> Scan:
+def scan_of(row: Iterable[Any]) -> Scan:
     """Read a row selected by `SELECT_SCAN`."""
-    return Scan(**dict(zip(COLUMNS, row, strict=True)))
+    return Scan._make(row)
 
 
 def chain_hash(prev: bytes, wire: Mapping[str, Any]) -> bytes:
@@ -91,8 +92,7 @@ def chain_hash(prev: bytes, wire: Mapping[str, Any]) -> bytes:
     sent can check the chain.
     """
     body = {key: value for key, value in wire.items() if key not in {"prev", "passage"}}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(prev + text.encode()).digest()
+    return hashlib.sha256(prev + _CANONICAL.encode(body).encode()).digest()
 
 
 def microseconds(instant: datetime) -> int:

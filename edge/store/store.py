@@ -120,7 +120,10 @@ class Store:
     @asynccontextmanager
     async def session(self, *, building: bool) -> AsyncIterator[WhitelistSession]:
         """Open a session on the list in use, or on the one being built."""
-        async with whitelist_session(self.building_path if building else self.whitelist_path) as session:
+        path, on_commit = self.building_path, _nothing
+        if not building:
+            path, on_commit = self.whitelist_path, self._tx.whitelist.mark_stale
+        async with whitelist_session(path, on_commit) as session:
             try:
                 yield session
             finally:
@@ -180,7 +183,7 @@ class Store:
             (seq, limit),
         )
         scans = ((scan_of(tuple(row)[:-1]), tuple(row)[-1]) for row in rows)
-        return [replace(scan, passage=passage) if passage else scan for scan, passage in scans]
+        return [scan._replace(passage=passage) if passage else scan for scan, passage in scans]
 
     async def latest(self, limit: int, lane: str | None = None) -> list[Scan]:
         """Return the newest rows that answer a read, newest first."""
@@ -268,6 +271,10 @@ def _claim(folder: Path) -> int:
         os.close(descriptor)
         raise FolderInUse(f"{folder}: another gate is running on this data folder; stop it first") from exc
     return descriptor
+
+
+def _nothing() -> None:
+    """Nobody looks at a list that is being built."""
 
 
 def _note_damage(store: Store, moved: Path) -> None:

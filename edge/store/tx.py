@@ -5,15 +5,15 @@ Everything here runs in the decision thread, over plain sqlite3 (docs/adr/0003).
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-from edge.core.admission import Admitted, Exited, Facts, Reason, Refused, Verdict, choose_ticket, instant_text
-from edge.core.barcodes import is_readable, lookup_of, normalise
-from edge.core.model import Checkpoint, ClockTrust, Direction, Plan, Use
+from edge.core.admission import Admitted, Detail, Exited, Facts, Reason, Refused, Verdict, choose_ticket, instant_text
+from edge.core.barcodes import MAX_CODE_CHARS, is_readable, lookup_of_normalised, normalise
+from edge.core.model import Checkpoint, ClockTrust, Direction, Plan, Ticket, Use
 from edge.store.records import (
-    COLUMNS,
     FIRST_PREV,
     INSERT_SCAN,
     SELECT_SCAN,
@@ -24,6 +24,8 @@ from edge.store.records import (
     scan_of,
 )
 from edge.store.whitelist_reader import WhitelistReader
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class StoreRefusal(Exception):
@@ -48,14 +50,25 @@ class Offer:
     at: datetime
     clock: ClockTrust
     scan_id: str
+    named: bool = False
+    """The caller named the scan, so the journal may have it."""
     checkpoint: str | None = None
     clock_skew_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """An offer's facts, and what its code came to: normalised, and its lookup where it has one."""
+
+    facts: Facts
+    code: str
+    lookup: bytes | None
 
 
 class Tx:
     """One open transaction on the journal, and the whitelist beside it.
 
-    The head of the chain is kept in memory; `reset` lets it follow a rollback.
+    The chain's head, the open shifts and the flow by checkpoint are kept in memory and follow a rollback by `reset`.
     """
 
     def __init__(self, journal: sqlite3.Connection, whitelist: WhitelistReader, identity: Identity | None) -> None:
@@ -63,6 +76,8 @@ class Tx:
         self.whitelist = whitelist
         self.identity = identity
         self._head: tuple[int, bytes] | None = None
+        self._shifts: dict[str, list[str]] = {}
+        self._flows: Counter[str] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -79,6 +94,8 @@ class Tx:
     def reset(self, head: tuple[int, bytes] | None = None) -> None:
         """Go back to `head` after a rollback; None has it read from the file when next asked for."""
         self._head = head
+        self._shifts.clear()
+        self._flows = None
 
     # --- deciding -----------------------------------------------------------------------------------------------
 
@@ -89,31 +106,35 @@ class Tx:
             assigned = self.plan.assigned(self.identity.device_id, lane)
         return self.plan.checkpoints.get(assigned) if assigned else None
 
-    def facts(self, offer: Offer) -> Facts:
+    def gather(self, offer: Offer) -> Gathered:
         """Gather what the decision on `offer` rests on."""
         checkpoint = self.checkpoint_of(offer.lane, offer.checkpoint)
+        code = normalise(offer.code) if len(offer.code) <= MAX_CODE_CHARS else ""
+        readable = is_readable(offer.code, code)
+        lookup: bytes | None = None
+        ticket: Ticket | None = None
+        uses: tuple[Use, ...] = ()
+        inside = 0
+        if readable and self.identity is not None:
+            lookup = lookup_of_normalised(self.identity.lookup_key, code)
+            ticket = choose_ticket(self.whitelist.tickets(lookup), checkpoint, self.plan, offer.at)
+        if ticket is not None:
+            uses = self.uses(ticket.id, ticket.event)
+            inside = self.inside(checkpoint) if checkpoint and checkpoint.capacity is not None else 0
         facts = Facts(
-            readable=is_readable(offer.code),
+            readable=readable,
             direction=offer.direction,
+            ticket=ticket,
             checkpoint=checkpoint,
             plan=self.plan,
+            uses=uses,
+            inside=inside,
             on_shift=frozenset(self.on_shift(offer.lane)),
             data_age_s=self.data_age_s(offer.at),
             clock=offer.clock,
             clock_skew_s=offer.clock_skew_s,
         )
-        if not facts.readable or self.identity is None:
-            return facts
-        tickets = self.whitelist.tickets(lookup_of(self.identity.lookup_key, offer.code))
-        ticket = choose_ticket(tickets, checkpoint, self.plan, offer.at)
-        if ticket is None:
-            return facts
-        return replace(
-            facts,
-            ticket=ticket,
-            uses=self.uses(ticket.id, ticket.event),
-            inside=self.inside(checkpoint) if checkpoint and checkpoint.capacity is not None else 0,
-        )
+        return Gathered(facts, code, lookup)
 
     def data_age_s(self, now: datetime) -> int | None:
         """Return the seconds since the CRM last confirmed the list; None: there has never been one."""
@@ -142,8 +163,17 @@ class Tx:
         return max(0, sum(self._flow(door) + self.whitelist.flow(door) for door in doors))
 
     def _flow(self, checkpoint: str) -> int:
-        row = self.journal.execute("SELECT entries - exits FROM flow WHERE checkpoint = ?", (checkpoint,)).fetchone()
-        return int(row[0]) if row else 0
+        """Return entries less exits that stand at a checkpoint, counted once and then kept up in memory."""
+        if self._flows is None:
+            rows = self.journal.execute(
+                "SELECT checkpoint, sum(CASE direction WHEN 'entry' THEN 1 ELSE -1 END) FROM usage GROUP BY checkpoint"
+            )
+            self._flows = Counter(dict(rows.fetchall()))
+        return self._flows[checkpoint]
+
+    def _add_flow(self, scan: Scan, by: int) -> None:
+        if self._flows is not None and scan.checkpoint is not None:
+            self._flows[scan.checkpoint] += by if scan.direction == Direction.ENTRY else -by
 
     def repeat_of(self, facts: Facts, offer: Offer, repeat_s: float) -> Scan | None:
         """Return the admission or exit of which this read is but another frame, if it is one.
@@ -162,20 +192,18 @@ class Tx:
 
     # --- recording ----------------------------------------------------------------------------------------------
 
-    def record(self, offer: Offer, facts: Facts, verdict: Verdict, *, passage: str | None) -> Scan:
+    def record(self, offer: Offer, gathered: Gathered, verdict: Verdict, *, passage: str | None) -> Scan:
         """Append the verdict on `offer` to the journal; an admission or exit counts from here."""
-        unknown = verdict.reason is Reason.UNKNOWN_TICKET
-        lookup = lookup_of(self.identity.lookup_key, offer.code) if facts.readable and self.identity else None
-        controllers = sorted(facts.on_shift)
+        facts, ticket = gathered.facts, verdict.ticket
         return self.append(
             scan_id=offer.scan_id,
             lane=offer.lane,
             checkpoint=facts.checkpoint.id if facts.checkpoint else None,
-            controller=controllers[0] if controllers else None,
-            ticket_id=verdict.ticket.id if verdict.ticket else None,
-            event=verdict.ticket.event if verdict.ticket else None,
-            lookup=lookup,
-            code=normalise(offer.code) if unknown else None,
+            controller=min(facts.on_shift, default=None),
+            ticket_id=ticket.id if ticket else None,
+            event=ticket.event if ticket else None,
+            lookup=gathered.lookup,
+            code=gathered.code if verdict.reason is Reason.UNKNOWN_TICKET else None,
             direction=offer.direction,
             verdict=verdict_word(verdict),
             reason=verdict.reason,
@@ -184,7 +212,7 @@ class Tx:
             passage=None if isinstance(verdict, Refused) else passage,
             note=", ".join(verdict.marks) or None,
             of=None,
-            detail=dict(verdict.detail),
+            detail=verdict.detail,
         )
 
     def append(
@@ -206,7 +234,7 @@ class Tx:
         passage: str | None,
         note: str | None,
         of: str | None,
-        detail: dict[str, object],
+        detail: Detail,
     ) -> Scan:
         """Append one row and, for an admission or exit of a known ticket, the use that it is."""
         seq, prev = self.head[0] + 1, self.head[1]
@@ -230,12 +258,13 @@ class Tx:
             passage=passage,
             note=note,
             of=of,
-            detail=json.dumps(detail, ensure_ascii=False, separators=(",", ":")),
+            detail=_COMPACT.encode(detail) if detail else "{}",
         )
-        scan = replace(scan, hash=chain_hash(prev, scan.wire()))
-        self.journal.execute(INSERT_SCAN, tuple(getattr(scan, column) for column in COLUMNS))
+        scan = scan._replace(hash=chain_hash(prev, scan.wire()))
+        self.journal.execute(INSERT_SCAN, scan)
         if verdict != "refused":
             count_use(self.journal, scan)
+            self._add_flow(scan, 1)
         self._head = (seq, scan.hash)
         return scan
 
@@ -273,8 +302,8 @@ class Tx:
         if self.passage_of(scan_id) is not None:
             raise StoreRefusal(f"{scan_id}: its passage is already settled")
         self.journal.execute("INSERT INTO passage VALUES (?, 'not_passed', ?)", (scan_id, instant_text(at)))
-        self.journal.execute("DELETE FROM usage WHERE ticket_id = ? AND scan_id = ?", (scan.ticket_id, scan_id))
-        add_flow(self.journal, scan, -1)
+        self.journal.execute("DELETE FROM usage WHERE ticket_id = ? AND scan_id = ?", (scan.ticket_id or "", scan_id))
+        self._add_flow(scan, -1)
         return self.append(
             scan_id=new_scan_id,
             lane=scan.lane,
@@ -299,8 +328,10 @@ class Tx:
 
     def on_shift(self, lane: str) -> list[str]:
         """Return the ids of the controllers signed in at a lane."""
-        rows = self.journal.execute("SELECT controller FROM shift WHERE lane = ? AND closed_at IS NULL", (lane,))
-        return [row[0] for row in rows]
+        if lane not in self._shifts:
+            rows = self.journal.execute("SELECT controller FROM shift WHERE lane = ? AND closed_at IS NULL", (lane,))
+            self._shifts[lane] = [row[0] for row in rows]
+        return self._shifts[lane]
 
     def open_shift(self, lane: str, controller: str, at: datetime) -> None:
         """Sign a controller in at a lane, which relieves whoever was there; again is no change."""
@@ -310,34 +341,23 @@ class Tx:
         self.journal.execute(
             "INSERT INTO shift (lane, controller, opened_at) VALUES (?, ?, ?)", (lane, controller, instant_text(at))
         )
+        self._shifts.pop(lane, None)
 
     def close_shift(self, lane: str, at: datetime) -> None:
         """Sign out whoever is signed in at a lane."""
         self.journal.execute(
             "UPDATE shift SET closed_at = ? WHERE lane = ? AND closed_at IS NULL", (instant_text(at), lane)
         )
+        self._shifts.pop(lane, None)
 
 
 def count_use(journal: sqlite3.Connection, scan: Scan) -> None:
     """Let an admission or exit count against its ticket's policy and its zone."""
-    if scan.ticket_id is not None and scan.event is not None:
-        at_us = microseconds(datetime.fromisoformat(scan.at))
-        journal.execute(
-            "INSERT OR IGNORE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (scan.ticket_id, scan.event, at_us, scan.scan_id, scan.direction, scan.checkpoint, scan.lane),
-        )
-    add_flow(journal, scan, 1)
-
-
-def add_flow(journal: sqlite3.Connection, scan: Scan, by: int) -> None:
-    """Add `by` to the entries or exits of the scan's checkpoint."""
-    entries, exits = (by, 0) if scan.direction == Direction.ENTRY else (0, by)
-    if scan.checkpoint is not None:
-        journal.execute(
-            "INSERT INTO flow VALUES (?, ?, ?) ON CONFLICT (checkpoint) DO UPDATE"
-            " SET entries = entries + excluded.entries, exits = exits + excluded.exits",
-            (scan.checkpoint, entries, exits),
-        )
+    at_us = microseconds(datetime.fromisoformat(scan.at))
+    journal.execute(
+        "INSERT OR IGNORE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (scan.ticket_id or "", scan.event or "", at_us, scan.scan_id, scan.direction, scan.checkpoint, scan.lane),
+    )
 
 
 def verdict_word(verdict: Verdict) -> str:

@@ -85,32 +85,42 @@ class WhitelistReader:
 
     `plan` and `synced_at` follow what another connection commits, at the next `refresh`. A file found damaged while
     in use is set aside and an empty one takes its place, told through `on_damage`: the lane goes on, and says that it
-    knows nothing.
+    knows nothing. `connection`: one of the caller's own, to look without touching.
     """
 
-    def __init__(self, path: Path, now: Callable[[], datetime], on_damage: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], datetime],
+        on_damage: Callable[[Path], None],
+        connection: sqlite3.Connection | None = None,
+    ) -> None:
         self._path = path
         self._now = now
         self._on_damage = on_damage
-        self._connection, moved = open_whitelist(path, now())
-        self._version, self._plan_version = -1, ""
+        self._connection, moved = (connection, None) if connection else open_whitelist(path, now())
+        self._stale, self._plan_version = True, ""
         self.plan = Plan()
         self.synced_at: datetime | None = None
         self.refresh()
         if moved:
             on_damage(moved)
 
+    def mark_stale(self) -> None:
+        """Say that another connection has committed; callable from any thread."""
+        self._stale = True
+
     def refresh(self) -> None:
-        """Take up what has been committed since: two microseconds when nothing has."""
+        """Take up what has been committed since; costs nothing when nothing has."""
+        if not self._stale:
+            return
+        self._stale = False
         with self._guarded():
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if version == self._version:
-                return
             meta = dict(self._connection.execute("SELECT key, value FROM meta"))
             if meta.get("plan_version", "") != self._plan_version:
                 self.plan = load_plan(self._connection)
             self.synced_at = instant_of(int(meta["synced_at"])) if "synced_at" in meta else None
-            self._version, self._plan_version = version, meta.get("plan_version", "")
+            self._plan_version = meta.get("plan_version", "")
 
     def tickets(self, lookup: bytes) -> list[Ticket]:
         """Return what one code stands for: a row an event."""
@@ -149,7 +159,7 @@ class WhitelistReader:
         self._connection.close()
 
     def _forget(self) -> None:
-        self._version, self._plan_version = -1, ""
+        self._stale, self._plan_version = True, ""
         self.plan, self.synced_at = Plan(), None
 
     @contextlib.contextmanager

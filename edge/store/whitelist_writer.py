@@ -4,7 +4,7 @@ A session holds one connection (aiosqlite) for one answer of the CRM. What a ses
 cursor that follows it, in one transaction, or not at all.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -38,9 +38,10 @@ _DIGESTED = "SELECT lookup, id, type, state, valid_from, valid_until FROM ticket
 class WhitelistSession:
     """One connection that applies lines; `fingerprint` is that of the list as applied so far."""
 
-    def __init__(self, db: aiosqlite.Connection, meta: dict[str, str]) -> None:
+    def __init__(self, db: aiosqlite.Connection, meta: dict[str, str], on_commit: Callable[[], None]) -> None:
         self._db = db
         self._meta = meta
+        self._on_commit = on_commit
         self._plan_changed = False
         self._begun = False
         self.fingerprint = _fingerprint_of(meta)
@@ -84,6 +85,7 @@ class WhitelistSession:
         await self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changed)
         await self._db.execute("COMMIT")
         self._meta, self._begun, self._plan_changed = new, False, False
+        self._on_commit()
 
     async def put_entity(self, kind: str, entity_id: str, value: object) -> None:
         """Add or replace an event, ticket type, checkpoint, controller or assignment."""
@@ -151,15 +153,19 @@ class WhitelistSession:
 
 
 @asynccontextmanager
-async def whitelist_session(path: Path) -> AsyncIterator[WhitelistSession]:
+async def whitelist_session(
+    path: Path, on_commit: Callable[[], None] = lambda: None
+) -> AsyncIterator[WhitelistSession]:
     """Open a session on a whitelist file, made if missing; what has no cursor when it ends is rolled back.
+
+    `on_commit` is called after each cursor that was made visible.
 
     Raises:
         sqlite3.DatabaseError: damaged.
     """
     async with aiosqlite.Connection(lambda: connect(path, "whitelist"), 64) as db:
         meta = {str(key): str(value) for key, value in await db.execute_fetchall("SELECT key, value FROM meta")}
-        session = WhitelistSession(db, meta)
+        session = WhitelistSession(db, meta, on_commit)
         try:
             yield session
         finally:

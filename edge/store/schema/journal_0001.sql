@@ -30,7 +30,8 @@ CREATE TABLE scan (
 -- What the turnstile saw after a scan was recorded; a scan without a row here is as its own `passage` says.
 CREATE TABLE passage (scan_id TEXT PRIMARY KEY, passage TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
 
--- The uses that count against a ticket's entry policy; a release takes its row away. `at` in microseconds since 1970.
+-- The entries and exits that stand, by which policies and zones count; a release takes its row away. `at` in
+-- microseconds since 1970; `ticket_id` and `event` are empty for a guest let in without a known ticket.
 CREATE TABLE usage (
     ticket_id TEXT NOT NULL,
     event TEXT NOT NULL,
@@ -41,9 +42,6 @@ CREATE TABLE usage (
     lane TEXT NOT NULL,
     PRIMARY KEY (ticket_id, event, at, scan_id)
 ) WITHOUT ROWID;
-
--- Entries and exits that stand, by checkpoint: a zone's occupancy is their difference.
-CREATE TABLE flow (checkpoint TEXT PRIMARY KEY, entries INTEGER NOT NULL, exits INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE shift (
     id INTEGER PRIMARY KEY,

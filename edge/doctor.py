@@ -1,0 +1,139 @@
+"""`brama doctor`: looks for faults, each with what mends it. Reads only; the gate may run meanwhile."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from config.settings import BadSettings, SerialReader, Settings
+from edge.clock import AGREE_S, kernel_synchronised, wall_clock
+from edge.reports import verify_journal
+from edge.store.credentials import BadCredentials, Credentials, load_credentials
+from edge.store.database import connect_read_only
+from sync.crm_brama import BramaCrm
+from sync.errors import LinkDown, TokenRefused
+
+LEAST_FREE_MB = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `mend` says what to do about it."""
+
+    level: Literal["ok", "note", "fault"]
+    what: str
+    mend: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that a gate needs."""
+    findings = [*_folder(settings.device.data_path), *_databases(settings.device.data_path)]
+    try:
+        credentials = load_credentials(settings.device.data_path)
+    except BadCredentials as exc:
+        credentials = None
+        findings.append(Finding("fault", str(exc)))
+    findings += _readers(settings)
+    return findings + await _crm(settings, credentials)
+
+
+def _folder(path: Path) -> Iterator[Finding]:
+    if not path.is_dir():
+        yield Finding("fault", f"data folder {path}: not there", "start the gate once, or mend device.data_path")
+        return
+    if not os.access(path, os.W_OK):
+        yield Finding("fault", f"data folder {path}: not writable by you", "run this as the gate's user")
+    free_mb = shutil.disk_usage(path).free // 1_000_000
+    if free_mb < LEAST_FREE_MB:
+        yield Finding("fault", f"disk: {free_mb} MB free", "free some: a gate that cannot record admits nobody")
+    else:
+        yield Finding("ok", f"data folder {path}: {free_mb} MB free")
+    for name in ("credentials.json", "tokens.json"):
+        with contextlib.suppress(FileNotFoundError):
+            mode = (path / name).stat().st_mode & 0o777
+            if mode & 0o077:
+                yield Finding("fault", f"{name}: others may read it ({mode:o})", f"chmod 600 {path / name}")
+    for damaged in sorted(path.glob("*.damaged-*")):
+        if not damaged.name.endswith(("-wal", "-shm")):
+            yield Finding("note", f"{damaged.name}: set aside as damaged", "keep it for the auditor, then delete it")
+
+
+def _databases(path: Path) -> Iterator[Finding]:
+    try:
+        found = verify_journal(path)
+        for problem in found.problems:
+            yield Finding("fault", f"journal: {problem}", "copy the data folder for the auditor before anything else")
+        if not found.problems:
+            yield Finding("ok", f"journal: {found.rows} scans, the chain is whole")
+        with contextlib.closing(connect_read_only(path / "journal.db")) as journal:
+            for first, last in journal.execute("SELECT first_seq, last_seq FROM lost"):
+                yield Finding("note", f"journal: seq {first} to {last} lost to damage")
+            (parked,) = journal.execute("SELECT count(*) FROM parked").fetchone()
+            if parked:
+                yield Finding("fault", f"{parked} scans refused by the CRM are parked", "see the table parked for why")
+        with contextlib.closing(connect_read_only(path / "whitelist.db")) as whitelist:
+            meta = dict(whitelist.execute("SELECT key, value FROM meta"))
+            if "cursor" in meta:
+                yield Finding("ok", f"ticket list: {meta.get('count', 0)} tickets")
+            else:
+                yield Finding("fault", "ticket list: never pulled", "check the CRM below")
+    except BadSettings as exc:
+        yield Finding("fault", str(exc))
+    except sqlite3.Error as exc:
+        yield Finding("fault", f"databases: {exc}", "restart the gate: it sets a damaged file aside and goes on")
+
+
+def _readers(settings: Settings) -> Iterator[Finding]:
+    for lane in settings.lane:
+        if not lane.readers:
+            yield Finding("note", f"lane {lane.id}: no reader of its own", "it takes codes from its page and the API")
+        for reader in lane.readers:
+            if not isinstance(reader, SerialReader):
+                continue
+            what = f"lane {lane.id}: {reader.device}"
+            if not Path(reader.device).exists():
+                yield Finding("fault", f"{what}: not there", "plug it in, or mend device; see /dev/serial/by-id")
+            elif not os.access(reader.device, os.R_OK | os.W_OK):
+                yield Finding("fault", f"{what}: no permission", "add the gate's user to the group dialout")
+            else:
+                yield Finding("ok", what)
+
+
+async def _crm(settings: Settings, credentials: Credentials | None) -> list[Finding]:
+    synced = kernel_synchronised()
+    clock = Finding("ok" if synced else "note", f"clock: {'kept' if synced else 'not kept'} by NTP")
+    if settings.crm is None:
+        return [clock, Finding("note", "crm: none in the settings", "push mode or brama enrol")]
+    if credentials is None:
+        mend = f"brama enrol {settings.crm.url} CODE, with a code from the CRM"
+        return [clock, Finding("fault", "crm: this box is not enrolled", mend)]
+    connector = BramaCrm(settings.crm.url, credentials.token)
+    try:
+        answer, round_trip_s = await connector.heartbeat({"doctor": True})
+    except TokenRefused as exc:
+        return [clock, Finding("fault", f"crm: {exc}")]
+    except LinkDown as exc:
+        return [clock, Finding("fault", f"crm: {exc}", "the gate scans on meanwhile")]
+    finally:
+        await connector.close()
+    skew_s = (answer.time - wall_clock()).total_seconds() + round_trip_s / 2
+    findings = [clock, Finding("ok", f"crm: {settings.crm.url} answers in {round_trip_s * 1000:.0f} ms")]
+    if abs(skew_s) > AGREE_S:
+        findings.append(Finding("fault", f"clock: {skew_s:.0f} s from the CRM's", "timedatectl set-ntp true"))
+    return findings
+
+
+def print_findings(findings: list[Finding]) -> bool:
+    """Show the findings; return whether there is no fault."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    marks = {"ok": "[green]ok   [/]", "note": "[yellow]note [/]", "fault": "[bold red]FAULT[/]"}
+    for each in findings:
+        console.print(marks[each.level], end=" ")
+        console.print(each.what + (f" -> {each.mend}" if each.mend else ""), markup=False)
+    return not any(each.level == "fault" for each in findings)

@@ -1,0 +1,191 @@
+"""The native connector: the Gate API, version 1, over HTTP (httpx)."""
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+# httpx loads its own command line, and with it click, rich and pygments, wherever they are installed: 5 MiB that no
+# gate needs (docs/adr/0006). Told that it is not there, httpx goes on without.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
+import httpx
+
+from sync.errors import BadFeed, CursorExpired, EnrolmentRefused, LinkDown, TokenRefused
+from sync.lines import describe, whole_lines
+from sync.wire import (
+    NDJSON,
+    EnrolAnswer,
+    EnrolRequest,
+    ErrorAnswer,
+    ErrorModel,
+    HeartbeatAnswer,
+    ScansAnswer,
+    WireModel,
+)
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+ANSWER_TIMEOUT_S = 20.0
+M = TypeVar("M", bound=WireModel)
+
+
+class BramaCrm:
+    """Speaks to `<url>/gate/v1` with a device token."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.AsyncClient(
+            base_url=f"{url.rstrip('/')}/gate/v1",
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=10.0),
+            limits=httpx.Limits(max_connections=4),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def enrol(self, request: EnrolRequest) -> EnrolAnswer:
+        """Trade an enrolment code for this device's identity.
+
+        Raises:
+            EnrolmentRefused: the code is wrong, used or expired.
+            LinkDown: the CRM cannot be reached or answers with something else.
+        """
+        response = await self._post("/enrol", request.model_dump(mode="json", exclude_none=True))
+        if response.status_code in {400, 401, 403, 404, 409, 410}:
+            raise EnrolmentRefused(_error_of(response).message)
+        return self._read(response, EnrolAnswer)
+
+    @asynccontextmanager
+    async def changes(self, since: str | None, wait_s: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open the change feed; see `Connector.changes`."""
+        params = {"since": since, "wait": str(wait_s)} if since is not None else {}
+        timeout = httpx.Timeout(ANSWER_TIMEOUT_S + wait_s, connect=10.0)
+        with _translated():
+            async with self._client.stream("GET", "/changes", params=params, timeout=timeout) as response:
+                if response.status_code != httpx.codes.OK:
+                    await _read_bounded(response)
+                    if response.status_code == httpx.codes.GONE:
+                        raise CursorExpired(_error_of(response).message)
+                    raise _failure(response)
+                if response.headers.get("content-type", "").split(";")[0].strip() != NDJSON:
+                    raise BadFeed(_not_the_crm(response))
+                yield whole_lines(response.aiter_bytes())
+
+    async def send_scans(self, device_id: str, scans: Sequence[dict[str, Any]]) -> ScansAnswer:
+        """Hand over journal rows; see `Connector.send_scans`."""
+        return self._read(await self._post("/scans", {"device_id": device_id, "scans": list(scans)}), ScansAnswer)
+
+    async def heartbeat(self, health: dict[str, Any]) -> tuple[HeartbeatAnswer, float]:
+        """Tell how this device fares; see `Connector.heartbeat`."""
+        started = time.monotonic()
+        answer = self._read(await self._post("/heartbeat", health), HeartbeatAnswer)
+        return answer, time.monotonic() - started
+
+    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        content = json.dumps(body, ensure_ascii=False).encode()
+        with _translated():
+            request = self._client.build_request(
+                "POST", path, content=content, headers={"Content-Type": "application/json"}
+            )
+            response = await self._client.send(request, stream=True)
+            try:
+                await _read_bounded(response)
+            finally:
+                await response.aclose()
+        return response
+
+    @staticmethod
+    def _read(response: httpx.Response, model: type[M]) -> M:
+        """Read an answer of one kind.
+
+        Raises:
+            LinkDown, TokenRefused: the answer is an error, or something else altogether.
+        """
+        if response.status_code != httpx.codes.OK:
+            raise _failure(response)
+        try:
+            return model.model_validate_json(response.content)
+        except ValidationError as exc:
+            error = exc.errors(include_url=False, include_input=False)[0]
+            if error["type"] == "json_invalid":
+                raise LinkDown(_not_the_crm(response)) from exc
+            raise LinkDown(f"{response.request.url.path}: {describe(error)}; the CRM breaks the Gate API") from exc
+
+
+async def _read_bounded(response: httpx.Response) -> None:
+    """Read an answer's body into `response.content`, up to a limit.
+
+    Raises:
+        LinkDown: it is longer.
+    """
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise LinkDown(f"{response.request.url.path}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    response._content = bytes(body)  # noqa: SLF001 (what httpx.Response.aread sets, with a bound)
+
+
+def _error_of(response: httpx.Response) -> ErrorModel:
+    """Return the error in an answer, or one made of its status where the body says nothing."""
+    try:
+        return ErrorAnswer.model_validate_json(response.content).error
+    except ValidationError:
+        return ErrorModel(code="http", message=f"the CRM answered {response.status_code}")
+
+
+def _failure(response: httpx.Response) -> Exception:
+    """Name an answer that is not 200."""
+    error, status = _error_of(response), response.status_code
+    if status in {401, 403}:
+        # Only the CRM's own word revokes: a proxy or a captive portal answers 401 and 403, too.
+        revoked = error.code == "token_revoked"
+        return TokenRefused(f"{error.message}; enrol this box again: brama enrol URL CODE", revoked=revoked)
+    if response.has_redirect_location or response.is_redirect:
+        return LinkDown(_not_the_crm(response))
+    failure = LinkDown(f"{response.request.url.path}: {status}: {error.message}")
+    failure.retry_after_s = _retry_after(response)
+    return failure
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return what Retry-After asks for, in seconds (RFC 9110, section 10.2.3; the date form is left to backoff)."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+def _not_the_crm(response: httpx.Response) -> str:
+    kind = response.headers.get("content-type", "no content type").split(";")[0]
+    return (
+        f"{response.request.url}: answered {response.status_code} {kind}, which is not the Gate API;"
+        " a captive portal (open a browser and log in), or a wrong crm.url"
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn httpx's errors into ours."""
+    try:
+        yield
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
+        raise LinkDown(f"crm.url: {exc}; write it as https://crm.example") from exc
+    except (httpx.HTTPError, httpx.StreamError) as exc:
+        raise LinkDown(f"the CRM cannot be reached: {_words(exc)}") from exc
+
+
+def _words(exc: Exception) -> str:
+    """Say what an httpx error means; some of them have no text."""
+    match exc:
+        case httpx.ConnectTimeout() | httpx.ConnectError():
+            return f"no connection ({exc or 'timed out'}); check the network and crm.url"
+        case httpx.TimeoutException():
+            return "no answer in time"
+        case _:
+            return f"{type(exc).__name__}: {exc}"

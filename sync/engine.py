@@ -1,0 +1,232 @@
+"""The jobs that keep gate and CRM together: changes in, scans out, heartbeat; each with its own backoff.
+
+No lane ever waits for any of them.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import NoReturn
+
+from edge.store.outbox import Reject, acked_seq, acknowledge
+from edge.store.records import Scan
+from edge.store.store import Store
+from edge.store.tx import Tx
+from sync.connector import Connector
+from sync.errors import CursorExpired, LinkDown, TokenRefused
+from sync.host import Host, tell_conflicts
+from sync.pull import Mismatch, Puller
+from sync.state import CrmHealth
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 30
+"""How long the CRM may hold a request for changes."""
+HEARTBEAT_S = 30.0
+BATCH = 200
+FIRST_DELAY_S = 1.0
+MOST_DELAY_S = 60.0
+UNWELL_DELAY_S = 60.0
+"""How often a refused token is tried again: somebody may have mended it in the CRM."""
+
+
+class SyncEngine:
+    """Keeps one store and one CRM together; `run_changes`, `run_scans` and `run_heartbeat` are jobs."""
+
+    def __init__(
+        self,
+        store: Store,
+        connector: Connector,
+        puller: Puller,
+        host: Host,
+        health: CrmHealth,
+        now: Callable[[], datetime],
+        *,
+        sync_now: asyncio.Event,
+        accept: asyncio.Event,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._connector = connector
+        self._puller = puller
+        self._host = host
+        self._health = health
+        self._now = now
+        self._sync_now = sync_now
+        self._accept = accept
+        self._sleep = sleep
+
+    # --- changes in -------------------------------------------------------------------------------------------------
+
+    async def run_changes(self) -> NoReturn:
+        """Keep the whitelist at what the CRM says."""
+        backoff = Backoff()
+        while True:
+            try:
+                # A request that the CRM holds must not keep those waiting who ask for something now.
+                await unless_woken(self._pull(), [self._sync_now, self._accept, self._store.whitelist_damaged])
+                backoff.reset()
+            except CursorExpired as exc:
+                log.warning("changes: %s; pulling everything anew", exc)
+                await self._puller.start_over()
+                await self._pause(backoff.next())
+            except Mismatch as exc:
+                self._say("connected", str(exc))
+                await self._puller.start_over()
+                await self._pause(backoff.next())
+            except LinkDown as exc:
+                self._say("away", str(exc))
+                await self._pause(backoff.next(exc.retry_after_s))
+            except TokenRefused as exc:
+                await self._token_refused(exc)
+                await self._pause(UNWELL_DELAY_S)
+            self._sync_now.clear()
+            self._store.whitelist_damaged.clear()
+            if self._store.data.held is None:
+                self._accept.clear()
+
+    async def _pull(self) -> None:
+        """Ask for what follows the cursor and apply it."""
+        if self._accept.is_set() and self._store.data.held:
+            await self._puller.try_promote()
+        cursor = await self._puller.cursor()
+        if self._health.state != "connected":
+            self._say("connecting", self._health.error)
+        async with self._connector.changes(cursor, WAIT_S if cursor else 0) as lines:
+            await self._puller.apply(self._heard(lines), whole=cursor is None)
+
+    async def _heard(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Note with the first line that the CRM is there."""
+        async for line in lines:
+            if self._health.state != "connected":
+                self._say("connected", None)
+            self._health.heard_at = self._now()
+            yield line
+
+    async def _token_refused(self, exc: TokenRefused) -> None:
+        self._say("revoked" if exc.revoked else "refused", str(exc))
+        if exc.revoked and self._store.data.cursor is not None:
+            log.error("this box was revoked: its ticket list is wiped, its journal kept")
+            await self._store.wipe_whitelist()
+            await self._store.write(lambda tx: _seal(tx, self._now()))
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait, unless somebody asks for a pull now."""
+        await unless_woken(self._sleep(delay_s), [self._sync_now])
+
+    # --- scans out --------------------------------------------------------------------------------------------------
+
+    async def run_scans(self) -> NoReturn:
+        """Send journal rows in order, as they come."""
+        backoff, batch = Backoff(), BATCH
+        while True:
+            self._store.recorded.clear()
+            try:
+                if not await self._send_some(batch):
+                    await self._store.recorded.wait()
+                backoff.reset()
+                batch = BATCH
+            except LinkDown as exc:
+                # A batch that the CRM cannot take whole may be taken in smaller parts.
+                batch = max(1, batch // 2)
+                log.info("scans: %s", exc)
+                await self._sleep(backoff.next(exc.retry_after_s))
+            except TokenRefused as exc:
+                await self._token_refused(exc)
+                await self._sleep(UNWELL_DELAY_S)
+
+    async def _send_some(self, batch: int) -> bool:
+        """Send one batch; False: there was nothing to send."""
+        acked = await self._store.read(lambda tx: acked_seq(tx.journal))
+        scans = await self._store.scans_after(acked, batch)
+        identity = self._store.identity
+        if not scans or identity is None:
+            return False
+        answer = await self._connector.send_scans(identity.device_id, [scan.wire() for scan in scans])
+        taken = _taken(scans, answer.acked)
+        rejects = [Reject(each.scan_id, each.code[:100], each.message[:1000]) for each in answer.rejected]
+        if not taken:
+            raise LinkDown(f"/scans: the CRM acknowledged {answer.acked}, before seq {scans[0].seq}; sending again")
+        await self._store.write(lambda tx: acknowledge(tx, taken, rejects, self._now()))
+        for reject in rejects:
+            log.warning("scans: the CRM refused %s: %s: %s", reject.scan_id, reject.code, reject.message)
+        await tell_conflicts(self._store, self._host, answer.conflicts, self._now())
+        self._host.changed()
+        return True
+
+    # --- heartbeat --------------------------------------------------------------------------------------------------
+
+    async def run_heartbeat(self) -> NoReturn:
+        """Tell the CRM how this device fares, and hear its time."""
+        backoff = Backoff()
+        while True:
+            delay = HEARTBEAT_S
+            try:
+                answer, round_trip_s = await self._connector.heartbeat(await self._host.health())
+                self._host.hear(answer.time, round_trip_s)
+                backoff.reset()
+            except LinkDown as exc:
+                log.info("heartbeat: %s", exc)
+                delay = backoff.next(exc.retry_after_s)
+            except TokenRefused as exc:
+                await self._token_refused(exc)
+                delay = UNWELL_DELAY_S
+            await self._sleep(delay)
+
+    def _say(self, state: str, error: str | None) -> None:
+        if (state, error) == (self._health.state, self._health.error):
+            return
+        if error:
+            log.warning("crm: %s", error)
+        self._health.state, self._health.error = state, error  # type: ignore[assignment]
+        self._host.changed()
+
+
+class Backoff:
+    """Waiting times after failures: from one second, doubled, up to a minute, with jitter."""
+
+    def __init__(self) -> None:
+        self._delay_s = FIRST_DELAY_S
+
+    def reset(self) -> None:
+        """Begin again after a success."""
+        self._delay_s = FIRST_DELAY_S
+
+    def next(self, asked_s: float | None = None) -> float:
+        """Return the next delay in seconds; never less than was asked for, up to five minutes of that."""
+        delay = self._delay_s * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, not a secret)
+        self._delay_s = min(MOST_DELAY_S, self._delay_s * 2)
+        return max(delay, min(asked_s or 0.0, 5 * MOST_DELAY_S))
+
+
+def _taken(scans: Sequence[Scan], acked: int) -> int:
+    """Return the highest seq of ours that the CRM says it has; it cannot have more than was sent."""
+    return max((scan.seq for scan in scans if scan.seq <= acked), default=0)
+
+
+def _seal(tx: Tx, now: datetime) -> None:
+    """Write down where the journal of a revoked box stood."""
+    seq, digest = tx.head
+    tx.journal.execute("INSERT OR IGNORE INTO meta VALUES ('sealed', ?)", (f"{seq} {digest.hex()} {now.isoformat()}",))
+
+
+async def unless_woken(work: Awaitable[None], wakes: Sequence[asyncio.Event]) -> None:
+    """Do the work, but give it up as soon as one of the events is set that was not; raise what the work raises."""
+    error: list[Exception] = []
+
+    async def guarded() -> None:
+        try:
+            await work
+        except (LinkDown, TokenRefused, CursorExpired) as exc:
+            error.append(exc)
+
+    async with asyncio.TaskGroup() as group:
+        job = group.create_task(guarded(), name="work")
+        waits = [group.create_task(each.wait(), name="wake") for each in wakes if not each.is_set()]
+        await asyncio.wait([job, *waits], return_when=asyncio.FIRST_COMPLETED)
+        for task in (job, *waits):
+            task.cancel()
+    if error:
+        raise error[0]

@@ -1,0 +1,64 @@
+"""Whole lines out of a stream of bytes, bounded, and what they say."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from sync.errors import BadFeed
+from sync.wire import MAX_LINE_BYTES, Line
+
+_ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+
+
+async def whole_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut a feed into lines; blank ones are skipped.
+
+    Raises:
+        BadFeed: a line is too long, or the feed ends inside one.
+    """
+    held = bytearray()
+    async for chunk in chunks:
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            held += chunk[start:end]
+            start = end + 1
+            if held.strip():
+                yield bytes(held)
+            held.clear()
+        held += chunk[start:]
+        if len(held) > MAX_LINE_BYTES:
+            raise BadFeed(f"a feed line is longer than {MAX_LINE_BYTES} bytes; send at most 1,000 rows a line")
+    if held.strip():
+        raise BadFeed("the feed was cut in the middle of a line; going on from the last cursor")
+
+
+def parse_line(raw: bytes, number: int) -> Line | None:
+    """Read one feed line; None: a kind that this version does not know, to be skipped and counted.
+
+    Raises:
+        BadFeed: names the line, the field and the mend.
+    """
+    try:
+        return _ADAPTER.validate_json(raw)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_input=False)[0]
+        if error["type"] == "union_tag_invalid":
+            return None
+        raise BadFeed(f"feed line {number}: {describe(error)}") from exc
+
+
+def describe(error: ErrorDetails) -> str:
+    """Put one validation error into words: the field and what is wrong with it."""
+    field = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    match error["type"]:
+        case "json_invalid":
+            return f"not JSON ({message}); each line is one JSON object"
+        case "union_tag_not_found":
+            return "kind: missing; each line is an object that names its kind"
+        case "missing":
+            return f"{field}: missing; the Gate API requires it"
+        case _:
+            return f"{field}: {message}"

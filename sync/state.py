@@ -1,0 +1,18 @@
+"""What is known of the CRM, for those who show it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(slots=True)
+class CrmHealth:
+    """`error` names what is wrong and what mends it; `refused` is the token's end, `revoked` the box's."""
+
+    state: Literal["none", "connecting", "connected", "away", "refused", "revoked"] = "none"
+    error: str | None = None
+    heard_at: datetime | None = None
+    unknown: int = 0
+    """Kinds and fields of the feed that this release skipped."""
+    progress: int | None = None
+    """Tickets so far of a list that is being pulled, where one is."""

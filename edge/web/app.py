@@ -1,0 +1,90 @@
+"""The gate's web application: the API of design section 8, the live feed and the kiosk page."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlencode
+
+from aiohttp import hdrs, web
+
+from edge.box import Box
+from edge.store.credentials import ApiTokens
+from edge.web.api import Api, ChangesSink
+from edge.web.errors import errors_as_json
+from edge.web.guard import COOKIE, Guard, add_headers
+from edge.web.live import LiveFeed
+from edge.web.metrics import Metrics
+
+__all__ = ["ChangesSink", "make_app"]
+
+STATIC = Path(__file__).parent / "static"
+
+
+def make_app(box: Box, tokens: ApiTokens, push: ChangesSink | None) -> web.Application:
+    """Build the application. `push` None: this gate takes no pushed changes."""
+    guard = Guard(tokens, box.settings.web.host)
+    api, live, metrics = Api(box, push), LiveFeed(box), Metrics(box)
+    page, contract = Page(box, guard), Contract()
+    app = web.Application(middlewares=[errors_as_json, guard.middleware])
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(live.close)
+    app.add_routes(
+        [
+            web.post("/api/v1/scans", api.scan),
+            web.get("/api/v1/scans", api.scans, allow_head=False),
+            web.post("/api/v1/scans/{id}/override", api.override),
+            web.get("/api/v1/history", api.history, allow_head=False),
+            web.get("/api/v1/status", api.status, allow_head=False),
+            web.get("/api/v1/live", live.handle, allow_head=False),
+            web.post("/api/v1/shift", api.sign_in),
+            web.delete("/api/v1/shift", api.sign_out),
+            web.get("/api/v1/controllers", api.controllers, allow_head=False),
+            web.post("/api/v1/changes", api.changes),
+            web.post("/api/v1/sync/now", api.sync_now),
+            web.post("/api/v1/sync/accept", api.sync_accept),
+            web.get("/api/v1/openapi.json", contract.handle, allow_head=False),
+            web.get("/healthz", api.health),
+            web.get("/readyz", api.ready),
+            web.get("/metrics", metrics.handle, allow_head=False),
+            web.get("/", page.handle),
+            web.static("/static", STATIC),
+        ]
+    )
+    return app
+
+
+class Page:
+    """The kiosk page, in the device's language."""
+
+    def __init__(self, box: Box, guard: Guard) -> None:
+        text = (STATIC / "index.html").read_text(encoding="utf-8")
+        self._text = text.replace('lang="en"', f'lang="{box.settings.device.language}"', 1)
+        self._guard = guard
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """`GET /`; a token in the query moves into a cookie, out of sight, for what the page then asks."""
+        token = request.query.get("token")
+        if token is None or not self._guard.allows(token):
+            return web.Response(text=self._text, content_type="text/html")
+        rest = [(key, value) for key, value in request.query.items() if key != "token"]
+        response = web.Response(status=303, headers={hdrs.LOCATION: f"/?{urlencode(rest)}" if rest else "/"})
+        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", path="/")
+        return response
+
+
+class Contract:
+    """The OpenAPI document, built when it is first asked for: a gate at work has better use for the memory."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+
+    async def handle(self, _request: web.Request) -> web.Response:
+        """`GET /api/v1/openapi.json`."""
+        if self._text is None:
+            self._text = await asyncio.to_thread(_contract_text)
+        return web.Response(text=self._text, content_type="application/json")
+
+
+def _contract_text() -> str:
+    from edge.web.openapi import document_text
+
+    return document_text()

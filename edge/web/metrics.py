@@ -1,0 +1,90 @@
+"""What Prometheus asks of the gate: counted as it happens, gauged when asked."""
+
+import math
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from edge.box import Box
+from edge.hub import Message
+
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Metrics:
+    """One app's metrics, in a registry of their own. An unknown quantity is NaN."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._registry = CollectorRegistry()
+        self._scans = Counter(
+            "brama_scans", "Scans judged since the start", ["lane", "verdict", "reason"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "brama_decision_seconds",
+            "From the read to the verdict on disk",
+            ["lane"],
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._backlog = self._gauge("backlog_scans", "Scans that the CRM has not got yet")
+        self._oldest = self._gauge("backlog_oldest_seconds", "Age of the oldest of them")
+        self._parked = self._gauge("parked_scans", "Scans that the CRM would not take")
+        self._conflicts = self._gauge("conflicts", "Tickets admitted twice, newest 20 at most")
+        self._age = self._gauge("data_age_seconds", "Time since the CRM confirmed the ticket list")
+        self._tickets = self._gauge("data_tickets", "Tickets in the list in use")
+        self._held = self._gauge("data_held", "1: a newer list waits for a person's word")
+        self._skew = self._gauge("clock_skew_seconds", "The CRM's time less the gate's")
+        self._trusted = self._gauge("clock_trusted", "1: the gate is sure of the time")
+        self._connected = self._gauge("crm_connected", "1: the CRM answers")
+        self._reader = self._gauge("reader_up", "1: the reader reads", "lane", "driver", "device")
+        self._recording = self._gauge("lane_can_record", "0: nobody is admitted, for it cannot be recorded", "lane")
+        self._info = self._gauge("info", "The release", "version")
+        box.hub.listen(self.hear)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"brama_{name}", text, labels, registry=self._registry)
+
+    def hear(self, message: Message) -> None:
+        """Count a verdict; one that is shown again is no new scan."""
+        if message["kind"] != "verdict" or message["repeat"]:
+            return
+        self._scans.labels(message["lane"], message["verdict"], message["reason"]).inc()
+        self._seconds.labels(message["lane"]).observe(message["took_ms"] / 1000)
+
+    async def handle(self, _request: web.Request) -> web.Response:
+        """`GET /metrics`."""
+        self._take(await self._box.status())
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    def _take(self, status: dict[str, Any]) -> None:
+        backlog, data, clock = status["backlog"], status["data"], status["clock"]
+        self._backlog.set(backlog["unsent"])
+        self._oldest.set(_age_s(backlog["oldest_at"], clock["now"]))
+        self._parked.set(backlog["parked"])
+        self._conflicts.set(len(status["conflicts"]))
+        self._age.set(_known(data["age_s"]))
+        self._tickets.set(data["tickets"])
+        self._held.set(data["held"] is not None)
+        self._skew.set(_known(clock["skew_s"]))
+        self._trusted.set(clock["trust"] == "trusted")
+        self._connected.set(status["crm"]["state"] == "connected")
+        self._info.labels(status["version"]).set(1)
+        for reader in status["readers"]:
+            up = reader["state"] == "running"
+            self._reader.labels(reader["lane"], reader["driver"], reader["device"]).set(up)
+        for lane in status["lanes"]:
+            self._recording.labels(lane["id"]).set(lane["cannot_record"] is None)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _age_s(at: str | None, now: str) -> float:
+    if at is None:
+        return 0.0
+    return max(0.0, (datetime.fromisoformat(now) - datetime.fromisoformat(at)).total_seconds())

@@ -1,0 +1,45 @@
+// A sound for each verdict, told apart without looking: two rising tones, a low buzz, two falling tones.
+
+const Context = window.AudioContext ?? window.webkitAudioContext;
+let context = null;
+
+/** Start the sound system, as far as the browser lets a page do that; call again on a touch or a key. */
+export function wake() {
+  if (!Context) return;
+  context ??= new Context();
+  if (context.state === "suspended") context.resume().catch(() => {});
+}
+
+/** Tell whether the browser holds the sound back until someone touches the page. */
+export function isMuted() {
+  return context !== null && context.state === "suspended";
+}
+
+function tone(frequency, from, seconds, type, volume) {
+  const start = context.currentTime + from;
+  const oscillator = context.createOscillator();
+  const gain = context.createGain();
+  oscillator.type = type;
+  oscillator.frequency.value = frequency;
+  gain.gain.setValueAtTime(0, start);
+  gain.gain.linearRampToValueAtTime(volume, start + 0.012);
+  gain.gain.setValueAtTime(volume, start + seconds - 0.03);
+  gain.gain.linearRampToValueAtTime(0, start + seconds);
+  oscillator.connect(gain).connect(context.destination);
+  oscillator.start(start);
+  oscillator.stop(start + seconds);
+}
+
+const SOUNDS = {
+  tick: () => { tone(784, 0, 0.13, "triangle", 0.5); tone(1175, 0.13, 0.22, "triangle", 0.5); },
+  cross: () => { tone(132, 0, 0.28, "sawtooth", 0.5); tone(110, 0.32, 0.42, "sawtooth", 0.5); },
+  out: () => { tone(988, 0, 0.12, "sine", 0.5); tone(659, 0.12, 0.2, "sine", 0.5); },
+};
+SOUNDS.eye = SOUNDS.warn = SOUNDS.cross;
+
+/** Play the sound of a look; silently nothing where the browser does not let the page. */
+export function play(look) {
+  wake();
+  if (context === null || context.state !== "running") return;
+  SOUNDS[look]?.();
+}

@@ -1,0 +1,182 @@
+"""The OpenAPI document, the metrics, and the calls that say how the gate fares."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import hdrs
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_aiohttp import AiohttpClient
+
+from edge.web.answers import ErrorAnswer, StatusAnswer
+from sync.errors import BadFeed
+
+if TYPE_CHECKING:
+    from tests.edge.web.conftest import Venue
+
+
+class LineCounter:
+    """A CRM's push, taken note of; a line that says `bad` is outside the contract."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    async def apply(self, lines: AsyncIterator[bytes], /) -> dict[str, Any]:
+        async for piece in lines:
+            self.taken += piece
+        if b"bad" in self.taken:
+            raise BadFeed("feed line 2: rows.0.1: missing; the Gate API requires it")
+        return {"lines": self.taken.count(b"\n"), "cursor": "c", "tickets": 0, "fingerprint": "0" * 32}
+
+
+async def test_every_route_is_described_and_every_description_has_its_route(
+    venue: "Venue", aiohttp_client: AiohttpClient
+) -> None:
+    app = venue.app()
+    client = await aiohttp_client(app)
+    response = await client.get("/api/v1/openapi.json")
+    document = await response.json()
+    described = {(path, method.upper()) for path, calls in document["paths"].items() for method in calls}
+    routes = {
+        (route.resource.canonical, route.method)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != hdrs.METH_HEAD and route.resource.canonical != "/static"
+    }
+    assert described == routes
+    assert document["openapi"].startswith("3.1")
+    assert await (await client.get("/api/v1/openapi.json")).json() == document
+
+
+async def test_every_reference_in_the_document_leads_somewhere(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    document = await (await client.get("/api/v1/openapi.json")).json()
+
+    def references(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            own = {node["$ref"]} if "$ref" in node else set()
+            return own.union(*(references(each) for each in node.values()))
+        return set().union(*(references(each) for each in node)) if isinstance(node, list) else set()
+
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) <= known
+
+
+def test_gate_at_work_does_not_carry_the_contract_along() -> None:
+    code = "import sys, edge.web.app; print([m for m in ('edge.web.openapi', 'edge.web.answers') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "[]"
+
+
+async def test_status_is_as_described(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    status = StatusAnswer.model_validate(await (await client.get("/api/v1/status")).json())
+    assert [(lane.id, lane.open) for lane in status.lanes] == [("north-1", True), ("north-2", True), ("out", True)]
+    assert (status.readers[0].lane, status.readers[0].driver) == ("north-1", "serial")
+    assert status.clock.trust == "trusted"
+
+
+async def test_metrics_are_read_by_prometheus(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    await venue.sells("T-1")
+    client = await aiohttp_client(venue.app())
+    for code in ("T-1", "T-1", "X-1"):  # the second is the first shown again
+        await client.post("/api/v1/scans", json={"code": code})
+    next(iter(venue.box.healths.values())).set("running")
+    text = await (await client.get("/metrics")).text()
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["brama_scans_total", "admitted", "admitted", "north-1"] == 1
+    assert samples["brama_scans_total", "north-1", "refused", "unknown_ticket"] == 1
+    assert samples["brama_decision_seconds_count", "north-1"] == 2
+    assert samples["brama_backlog_scans",] == 2
+    assert samples["brama_data_tickets",] == 1
+    assert samples["brama_reader_up", "/dev/ttyACM0", "north-1", "serial"] == 1
+    assert samples["brama_lane_can_record", "north-1"] == 1
+    assert samples["brama_crm_connected",] == 1
+
+
+async def test_two_gates_in_one_process_count_apart(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    one, other = await aiohttp_client(venue.app()), await aiohttp_client(venue.app())
+    assert (await one.get("/metrics")).status == (await other.get("/metrics")).status == 200
+
+
+async def test_pushed_changes_are_streamed_to_their_sink(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    sink = LineCounter()
+    client = await aiohttp_client(venue.app(sink))
+
+    async def feed() -> AsyncIterator[bytes]:
+        for _ in range(300):
+            yield b'{"kind":"x","pad":"' + b"p" * 1000 + b'"}\n'
+
+    kind = {"Content-Type": "application/x-ndjson"}
+    response = await client.post("/api/v1/changes", data=feed(), headers=kind)
+    assert (response.status, (await response.json())["lines"]) == (200, 300)
+    response = await client.post("/api/v1/changes", data=b"bad\n", headers=kind)
+    error = (await response.json())["error"]
+    assert (response.status, error["code"]) == (400, "bad_feed")
+    assert "line 2" in error["message"]
+    assert "rows.0.1" in error["message"]
+
+
+async def test_gate_without_a_sink_takes_no_push(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    response = await client.post("/api/v1/changes", data=b"", headers={"Content-Type": "application/x-ndjson"})
+    assert (response.status, (await response.json())["error"]["code"]) == (404, "no_push")
+
+
+async def test_sync_is_asked_for(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    assert (await client.post("/api/v1/sync/now")).status == 202
+    assert venue.box.sync_now.is_set()
+    assert (await client.post("/api/v1/sync/accept")).status == 409
+    assert not venue.box.accept.is_set()
+    venue.box.store.hold("the new list has 3 tickets, this one 5,000")
+    assert (await client.post("/api/v1/sync/accept", json={})).status == 202
+    assert venue.box.accept.is_set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("PUT", "/api/v1/scans", 405),
+        ("POST", "/api/v1/status", 405),
+        ("GET", "/api/v1/scans/x/override", 405),
+        ("OPTIONS", "/api/v1/scans", 405),
+        ("GET", "/api/v2/scans", 404),
+        ("GET", "/static/../app.py", 404),
+        ("GET", "/static/%2e%2e/app.py", 404),
+        ("GET", "/static/", 403),
+        ("GET", "/" + "x" * 4000, 404),
+    ],
+)
+async def test_wrong_calls_are_answered_in_the_one_form(
+    venue: "Venue", aiohttp_client: AiohttpClient, method: str, path: str, status: int
+) -> None:
+    client = await aiohttp_client(venue.app())
+    response = await client.request(method, path)
+    assert response.status == status
+    answer = ErrorAnswer.model_validate(await response.json())
+    assert len(answer.error.message) < 600
+    if status == 405:
+        assert response.headers["Allow"]
+
+
+async def test_defect_is_logged_and_not_shown(
+    venue: "Venue", aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(LineCounter):
+        async def apply(self, lines: AsyncIterator[bytes], /) -> dict[str, Any]:
+            raise RuntimeError("the secret of the house")
+
+    client = await aiohttp_client(venue.app(Broken()))
+    with caplog.at_level(logging.ERROR):
+        response = await client.post("/api/v1/changes", data=b"{}\n", headers={"Content-Type": "application/x-ndjson"})
+    text = await response.text()
+    assert (response.status, (await response.json())["error"]["code"]) == (500, "defect")
+    assert "secret" not in text
+    assert "the secret of the house" in caplog.text

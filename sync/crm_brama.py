@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -57,10 +58,10 @@ class BramaCrm:
             EnrolmentRefused: the code is wrong, used or expired.
             LinkDown: the CRM cannot be reached or answers with something else.
         """
-        response = await self._post("/enrol", request.model_dump(mode="json", exclude_none=True))
-        if response.status_code in {400, 401, 403, 404, 409, 410}:
-            raise EnrolmentRefused(_error_of(response).message)
-        return self._read(response, EnrolAnswer)
+        answer = await self._post("/enrol", request.model_dump(mode="json", exclude_none=True))
+        if answer.status in {400, 401, 403, 404, 409, 410}:
+            raise EnrolmentRefused(answer.error.message)
+        return answer.read(EnrolAnswer)
 
     @asynccontextmanager
     async def changes(self, since: str | None, wait_s: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -70,89 +71,94 @@ class BramaCrm:
         with _translated():
             async with self._client.stream("GET", "/changes", params=params, timeout=timeout) as response:
                 if response.status_code != httpx.codes.OK:
-                    await _read_bounded(response)
-                    if response.status_code == httpx.codes.GONE:
-                        raise CursorExpired(_error_of(response).message)
-                    raise _failure(response)
+                    answer = await _Answer.of(response)
+                    if answer.status == httpx.codes.GONE:
+                        raise CursorExpired(answer.error.message)
+                    raise answer.failure()
                 if response.headers.get("content-type", "").split(";")[0].strip() != NDJSON:
                     raise BadFeed(_not_the_crm(response))
                 yield whole_lines(response.aiter_bytes())
 
     async def send_scans(self, device_id: str, scans: Sequence[dict[str, Any]]) -> ScansAnswer:
         """Hand over journal rows; see `Connector.send_scans`."""
-        return self._read(await self._post("/scans", {"device_id": device_id, "scans": list(scans)}), ScansAnswer)
+        return (await self._post("/scans", {"device_id": device_id, "scans": list(scans)})).read(ScansAnswer)
 
     async def heartbeat(self, health: dict[str, Any]) -> tuple[HeartbeatAnswer, float]:
         """Tell how this device fares; see `Connector.heartbeat`."""
         started = time.monotonic()
-        answer = self._read(await self._post("/heartbeat", health), HeartbeatAnswer)
+        answer = (await self._post("/heartbeat", health)).read(HeartbeatAnswer)
         return answer, time.monotonic() - started
 
-    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def _post(self, path: str, body: dict[str, Any]) -> "_Answer":
         content = json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json"}
         with _translated():
-            request = self._client.build_request(
-                "POST", path, content=content, headers={"Content-Type": "application/json"}
-            )
-            response = await self._client.send(request, stream=True)
-            try:
-                await _read_bounded(response)
-            finally:
-                await response.aclose()
-        return response
+            async with self._client.stream("POST", path, content=content, headers=headers) as response:
+                return await _Answer.of(response)
 
-    @staticmethod
-    def _read(response: httpx.Response, model: type[M]) -> M:
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer read whole, up to a limit."""
+
+    response: httpx.Response
+    body: bytes
+
+    @classmethod
+    async def of(cls, response: httpx.Response) -> "_Answer":
+        """Read the body.
+
+        Raises:
+            LinkDown: it is longer than any answer of the Gate API.
+        """
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise LinkDown(f"{response.request.url.path}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
+        return cls(response, bytes(body))
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def error(self) -> ErrorModel:
+        """The error in the answer, or one made of its status where the body says nothing."""
+        try:
+            return ErrorAnswer.model_validate_json(self.body).error
+        except ValidationError:
+            return ErrorModel(code="http", message=f"the CRM answered {self.status}")
+
+    def read(self, model: type[M]) -> M:
         """Read an answer of one kind.
 
         Raises:
             LinkDown, TokenRefused: the answer is an error, or something else altogether.
         """
-        if response.status_code != httpx.codes.OK:
-            raise _failure(response)
+        if self.status != httpx.codes.OK:
+            raise self.failure()
         try:
-            return model.model_validate_json(response.content)
+            return model.model_validate_json(self.body)
         except ValidationError as exc:
             error = exc.errors(include_url=False, include_input=False)[0]
             if error["type"] == "json_invalid":
-                raise LinkDown(_not_the_crm(response)) from exc
-            raise LinkDown(f"{response.request.url.path}: {describe(error)}; the CRM breaks the Gate API") from exc
+                raise LinkDown(_not_the_crm(self.response)) from exc
+            path = self.response.request.url.path
+            raise LinkDown(f"{path}: {describe(error)}; the CRM breaks the Gate API") from exc
 
-
-async def _read_bounded(response: httpx.Response) -> None:
-    """Read an answer's body into `response.content`, up to a limit.
-
-    Raises:
-        LinkDown: it is longer.
-    """
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise LinkDown(f"{response.request.url.path}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
-    response._content = bytes(body)  # noqa: SLF001 (what httpx.Response.aread sets, with a bound)
-
-
-def _error_of(response: httpx.Response) -> ErrorModel:
-    """Return the error in an answer, or one made of its status where the body says nothing."""
-    try:
-        return ErrorAnswer.model_validate_json(response.content).error
-    except ValidationError:
-        return ErrorModel(code="http", message=f"the CRM answered {response.status_code}")
-
-
-def _failure(response: httpx.Response) -> Exception:
-    """Name an answer that is not 200."""
-    error, status = _error_of(response), response.status_code
-    if status in {401, 403}:
-        # Only the CRM's own word revokes: a proxy or a captive portal answers 401 and 403, too.
-        revoked = error.code == "token_revoked"
-        return TokenRefused(f"{error.message}; enrol this box again: brama enrol URL CODE", revoked=revoked)
-    if response.has_redirect_location or response.is_redirect:
-        return LinkDown(_not_the_crm(response))
-    failure = LinkDown(f"{response.request.url.path}: {status}: {error.message}")
-    failure.retry_after_s = _retry_after(response)
-    return failure
+    def failure(self) -> Exception:
+        """Name an answer that is not 200."""
+        error = self.error
+        if self.status in {401, 403}:
+            # Only the CRM's own word revokes: a proxy or a captive portal answers 401 and 403, too.
+            revoked = error.code == "token_revoked"
+            return TokenRefused(f"{error.message}; enrol this box again: brama enrol URL CODE", revoked=revoked)
+        if self.response.is_redirect:
+            return LinkDown(_not_the_crm(self.response))
+        failure = LinkDown(f"{self.response.request.url.path}: {self.status}: {error.message}")
+        failure.retry_after_s = _retry_after(self.response)
+        return failure
 
 
 def _retry_after(response: httpx.Response) -> float | None:

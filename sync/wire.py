@@ -249,6 +249,10 @@ AdmissionRow = tuple[Id, Id | None, Id | None, ScanDirection, Instant, Id]
 """scan_id, ticket_id, checkpoint, direction, at, device."""
 
 
+ROW_WIDTHS = {"tickets": 9, "admissions": 6}
+"""The columns of each row that this version knows; further ones are skipped and counted like unknown fields."""
+
+
 class AdmissionsLine(WireModel):
     """Entries and exits made at other devices."""
 

@@ -7,8 +7,9 @@ import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -22,6 +23,14 @@ LaneId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-
 
 class BadSettings(Exception):
     """Wrong or missing settings; the message names every problem at once."""
+
+
+def _address(url: str) -> str:
+    try:
+        _ = urlsplit(url).port
+    except ValueError as exc:
+        raise ValueError(f"crm.url: {exc}; write it as https://crm.example or https://crm.example:8443") from exc
+    return url
 
 
 class _Table(BaseModel):
@@ -40,7 +49,7 @@ class CrmSettings(_Table):
     """`[crm]`: where the whitelist comes from; left out, a gate lives on what is pushed to it."""
 
     kind: Literal["brama"] = "brama"
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$"), AfterValidator(_address)]
 
 
 class WebSettings(_Table):
@@ -76,11 +85,16 @@ class SerialReader(_Reader):
 
 
 class FakeTurnstile(_Table):
-    """A turnstile made of nothing, for practice: it turns `passes_after_s` after each release, null for never."""
+    """A turnstile made of nothing, for practice: a guest passes `passes_after_s` after each release.
+
+    `passes` false: nobody ever does. `sensor` false: it cannot tell, so every admission counts as passed.
+    """
 
     driver: Literal["fake"]
-    passes_after_s: Annotated[float, Field(ge=0)] | None = 1.0
-    passage_timeout_s: Annotated[float, Field(gt=0, le=120)] | None = 8.0
+    passes: bool = True
+    sensor: bool = True
+    passes_after_s: Annotated[float, Field(ge=0)] = 1.0
+    passage_timeout_s: Annotated[float, Field(gt=0, le=120)] = 8.0
 
 
 ReaderSettings = Annotated[TerminalReader | SerialReader, Field(discriminator="driver")]
@@ -167,7 +181,9 @@ def check_settings(tables: dict[str, Any], origin: str) -> Settings:
         return Settings(**tables)
     except ValidationError as exc:
         # A lane that is wrong inside is also counted as absent, which would only mislead.
-        errors = [each for each in exc.errors(include_url=False) if each["loc"] != ("lane",) or not tables.get("lane")]
+        errors = exc.errors(include_url=False)
+        if any(each["loc"][:1] == ("lane",) and len(each["loc"]) > 1 for each in errors):
+            errors = [each for each in errors if each["loc"] != ("lane",)]
         problems = [_problem(each) for each in errors]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise BadSettings(f"{origin}: {count}\n" + "\n".join(f"  {each}" for each in problems)) from exc

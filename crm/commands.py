@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.exc import DBAPIError
 
 from crm.central import Central, open_central
@@ -43,7 +43,8 @@ def failed(message: str) -> typer.Exit:
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; what comes from outside is shown as it is, never as markup."""
-    table = Table(*columns)
+    # Ids are copied from here: a narrow terminal folds a cell, and cuts none.
+    table = Table(*(Column(each, overflow="fold") for each in columns))
     for row in rows:
         table.add_row(*["" if cell is None else escape(str(cell)) for cell in row])
     Console().print(table)

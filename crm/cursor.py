@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from crm.database import Read
-from crm.errors import BadInput, Denied
+from crm.errors import Denied
 from edge.core.fingerprint import Fingerprint
 
 _MAX_CHARS = 1000
@@ -56,15 +56,13 @@ def parse_cursor(text: str) -> Place:
     """Read a cursor.
 
     Raises:
-        BadInput: not one of ours.
+        Denied: 410, not one of ours: to a gate a cursor is opaque, so starting again is its only mend.
     """
     try:
         parts = json.loads(base64.b64decode(text[:_MAX_CHARS] + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
         return _place(parts)
     except (ValueError, TypeError, IndexError, RecursionError, binascii.Error) as exc:
-        raise BadInput(
-            "since", "this is not a cursor: send the last one received, or leave it out to get everything"
-        ) from exc
+        raise Denied(410, "not_a_cursor", "since: not a cursor of this CRM: start again without since") from exc
 
 
 def _place(parts: list[Any]) -> Place:

@@ -107,7 +107,7 @@ class Box:
     def faults(self) -> list[str]:
         """Return what a person should mend, the worst first."""
         found = [f"lane {lane.id}: {lane.cannot_record}" for lane in self.lanes.values() if lane.cannot_record]
-        found += [f"{name}: {health.error}" for name, health in self.healths.items() if health.error]
+        found += [f"{_plain(name)}: {health.error}" for name, health in self.healths.items() if health.error]
         found += [f"lane {lane.id}: {lane.turnstile_fault}" for lane in self.lanes.values() if lane.turnstile_fault]
         if self.crm.state in {"refused", "revoked"} and self.crm.error:
             found.append(f"crm: {self.crm.error}")
@@ -193,6 +193,11 @@ def release() -> str:
 def reader_name(lane: str, driver: str, device: str) -> str:
     """Name a reader's job, so that its health can be shown with its lane."""
     return f"reader:{lane}:{driver}:{device}"
+
+
+def _plain(job: str) -> str:
+    """Name a job for people: a reader by its lane, since its error names the device."""
+    return f"lane {job.split(':')[1]}" if _is_reader(job) else job
 
 
 def _is_reader(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from config.settings import DEFAULT_PATH, EXIT_BAD_SETTINGS, BadSettings, Settings, load_settings
+from config.settings import DEFAULT_PATH, EXIT_BAD_SETTINGS, BadSettings, CrmSettings, Settings, load_settings
 from edge.run import log_to_stderr, run_gate
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ def _crm(arguments: list[str]) -> NoReturn:
     try:
         from crm.cli import app as crm_app
     except ModuleNotFoundError as exc:
-        _fail(f"brama crm needs the extra packages of the central: pip install 'brama[crm]' ({exc.name} is missing)")
+        sys.exit(f"brama: brama crm needs the central's packages: pip install 'brama[crm]' ({exc.name} is missing)")
     crm_app(arguments, prog_name="brama crm")
     raise SystemExit(0)
 
@@ -89,13 +89,19 @@ def enrol(url: str, code: str, config: ConfigPath = DEFAULT_PATH) -> None:
     from sync.errors import EnrolmentRefused, LinkDown
 
     try:
+        CrmSettings(url=url)
+    except ValueError:
+        _fail(f"URL: {url} is no address of a CRM; write it as https://crm.example")
+    if not 1 <= len(code) <= 200:
+        _fail("the CRM did not take the code: code: it has 1 to 200 characters; ask for a new one in the CRM")
+    try:
         before = read_credentials(settings.device.data_path)
     except BadSettings:
         before = None  # damaged credentials are what enrolling again mends
     try:
         credentials = asyncio.run(enrol_device(settings, url, code))
     except EnrolmentRefused as exc:
-        _fail(f"the CRM did not take the code: {exc}; ask for a new one in the CRM")
+        _fail(f"the CRM did not take the code: {exc}")
     except LinkDown as exc:
         _fail(str(exc))
     except OSError as exc:
@@ -103,7 +109,7 @@ def enrol(url: str, code: str, config: ConfigPath = DEFAULT_PATH) -> None:
     typer.echo(f"Enrolled with {credentials.organiser} as {credentials.name} ({credentials.device_id}).")
     if settings.crm is None or settings.crm.url.rstrip("/") != url.rstrip("/"):
         typer.echo(f'Now put this into {config}:\n\n[crm]\nkind = "brama"\nurl = "{url}"\n')
-    typer.echo("Restart the gate to use it." if before else "Start the gate to pull the tickets.")
+    typer.echo("Restart the gate to use it." if before else "Start the gate, or restart it, to pull the tickets.")
 
 
 @app.command()
@@ -235,7 +241,13 @@ def _ask(settings: Settings, method: str, path: str) -> Any:
         response = httpx.request(method, url, timeout=10.0, trust_env=False)
     except httpx.HTTPError as exc:
         _fail(f"no gate answers at {url} ({exc}); is it running? systemctl status brama")
-    body = response.json() if response.content else {}
-    if response.is_error:
-        _fail(body.get("error", {}).get("message", f"{url}: {response.status_code}"))
+    try:
+        body = response.json() if response.content else {}
+        error = body.get("error", {}).get("message") if response.is_error else None
+    except (ValueError, AttributeError):
+        error, body = None, None
+    if error:
+        _fail(error)
+    if response.is_error or not isinstance(body, dict) or "error" in body:
+        _fail(f"what answers at {url} is no gate; check web.port")
     return body

@@ -30,7 +30,6 @@ from crm.importer import import_rows
 from drivers.protocols import DeviceRefused
 from drivers.scanner_terminal import TerminalScanner
 from edge.clock import wall_clock
-from edge.gate import Answer
 from edge.main import OpenGate, enrol, open_gate
 from edge.store.writer import CannotRecord
 from edge.supervise import run_until
@@ -237,21 +236,11 @@ async def _terminal(gate: OpenGate) -> None:
     try:
         async for read in TerminalScanner(gate.box.clock).reads():
             try:
-                _say(await lane.offer(read.code, at=read.at))
+                print(f"  {(await lane.offer(read.code, at=read.at)).line()}", flush=True)
             except CannotRecord as exc:
                 print(f"  {exc}", flush=True)
     except DeviceRefused:
         await asyncio.Event().wait()
-
-
-_MARKS = {"admitted": "\N{HEAVY CHECK MARK}", "exited": "\N{RIGHTWARDS ARROW}", "refused": "\N{BALLOT X}"}
-
-
-def _say(answer: Answer) -> None:
-    scan, message = answer.scan, answer.message
-    again = "" if answer.judged.fresh else " (shown again)"
-    line = f"{_MARKS[scan.verdict]} {message.title}{again}. {message.text} [{scan.reason}, {answer.took_ms:.1f} ms]"
-    print(f"  {line}", flush=True)
 
 
 # --- the crowd ------------------------------------------------------------------------------------------------------

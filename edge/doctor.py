@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import httpx
 
 from config.settings import BadSettings, SerialReader, Settings
 from edge.clock import AGREE_S, kernel_synchronised, wall_clock
@@ -113,7 +115,7 @@ async def _crm(settings: Settings, credentials: Credentials | None) -> list[Find
         return [clock, Finding("fault", "crm: this box is not enrolled", mend)]
     connector = BramaCrm(settings.crm.url, credentials.token)
     try:
-        answer, round_trip_s = await connector.heartbeat({"doctor": True})
+        answer, round_trip_s = await connector.heartbeat(await _health_of_running(settings))
     except TokenRefused as exc:
         return [clock, Finding("fault", f"crm: {exc}")]
     except LinkDown as exc:
@@ -125,6 +127,18 @@ async def _crm(settings: Settings, credentials: Credentials | None) -> list[Find
     if abs(skew_s) > AGREE_S:
         findings.append(Finding("fault", f"clock: {skew_s:.0f} s from the CRM's", "timedatectl set-ntp true"))
     return findings
+
+
+async def _health_of_running(settings: Settings) -> dict[str, Any]:
+    """Return what the gate itself would tell the CRM, so that looking does not change what the CRM shows."""
+    host = "127.0.0.1" if settings.web.host in {"0.0.0.0", "::"} else settings.web.host  # noqa: S104 (not listening)
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+            answer = await client.get(f"http://{host}:{settings.web.port}/api/v1/status")
+            health: dict[str, Any] = answer.raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return {"running": False}
+    return health
 
 
 def print_findings(findings: list[Finding]) -> bool:

@@ -28,6 +28,8 @@ from edge.store.writer import CannotRecord
 
 log = logging.getLogger(__name__)
 
+_MARKS = {"admitted": "\N{HEAVY CHECK MARK}", "exited": "\N{RIGHTWARDS ARROW}", "refused": "\N{BALLOT X}"}
+
 
 class NotFound(StoreRefusal):
     """No such thing here."""
@@ -62,6 +64,12 @@ class Answer:
     def scan(self) -> Scan:
         """The journal row."""
         return self.judged.scan
+
+    def line(self) -> str:
+        """Return the answer as one line, for a terminal."""
+        scan, again = self.scan, "" if self.judged.fresh else " (shown again)"
+        words = f"{self.message.title}{again}. {self.message.text}"
+        return f"{_MARKS[scan.verdict]} {words} [{scan.reason}, {self.took_ms:.1f} ms]"
 
     def body(self) -> dict[str, Any]:
         """Return the answer as the API gives it (design section 8)."""
@@ -213,8 +221,12 @@ class Lane:
         answer = self.answer(judged, (time.perf_counter() - started) * 1000)
         if judged.fresh and judged.scan.verdict != "refused" and self._turnstile is not None:
             self._admissions.put_nowait(judged.scan)
-        self._hub.publish({"kind": "verdict", **answer.body()})
+        # The screen is told a moment after whoever asked, so that neither waits for the other's words.
+        asyncio.get_running_loop().call_soon(self._publish, answer)
         return answer
+
+    def _publish(self, answer: Answer) -> None:
+        self._hub.publish({"kind": "verdict", **answer.body()})
 
     def answer(self, judged: Judged, took_ms: float = 0.0) -> Answer:
         """Put a recorded scan into words."""
@@ -228,12 +240,14 @@ class Lane:
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
-    async def pump(self, scanner: Scanner, direction: str | None = None) -> None:
-        """Offer what a reader reads, for as long as it reads."""
+    async def pump(
+        self, scanner: Scanner, direction: str | None = None, shown: Callable[[Answer], None] = lambda _: None
+    ) -> None:
+        """Offer what a reader reads, for as long as it reads; `shown` gets each answer, for a reader with a face."""
         async with aclosing(scanner.reads()) as reads:
             async for read in reads:
                 try:
-                    await self.offer(read.code, direction, at=read.at)
+                    shown(await self.offer(read.code, direction, at=read.at))
                 except CannotRecord as exc:
                     log.error("lane %s: %s", self.id, exc)  # noqa: TRY400 (shown on the lane; the trace says no more)
 
@@ -320,11 +334,15 @@ def override(
     *,
     passage: str,
 ) -> Judged:
-    """Record a supervisor's admission after a refusal; a second one gives the first one's answer."""
+    """Record a supervisor's admission after a refusal; a second one gives the first one's answer.
+
+    Where the guest did not pass after the first, it was taken back, and the second admits anew.
+    """
     refused = tx.find(scan_id)
     if refused is None:
         raise NotFound(f"id: no scan {scan_id} in this gate's journal")
-    if earlier := tx.override_of(refused):
+    earlier = tx.override_of(refused)
+    if earlier is not None and tx.passage_of(earlier.scan_id) != "not_passed":
         return shown_again(tx, earlier)
     if refused.verdict != "refused" or refused.reason in {Reason.UNREADABLE, Reason.NOT_PASSED}:
         raise NotAllowed(

@@ -4,9 +4,12 @@ import asyncio
 import base64
 import contextlib
 import logging
+import os
 import platform
 import signal
+import socket
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -23,11 +26,11 @@ from drivers.scanner_terminal import TerminalScanner
 from drivers.turnstile_fake import FakeTurnstile
 from edge.box import Box, reader_name
 from edge.clock import GateClock
-from edge.gate import Lane
+from edge.gate import Answer, Lane
 from edge.hub import Hub
 from edge.people import People
 from edge.store.credentials import ApiTokens, BadCredentials, Credentials, load_credentials, save_credentials
-from edge.store.database import connect_read_only
+from edge.store.database import NewerSchema, connect_read_only
 from edge.store.outbox import Conflict
 from edge.store.store import FolderInUse, Store, open_store
 from edge.store.tx import Identity, Tx
@@ -147,7 +150,9 @@ async def _listen(opened: AsyncExitStack, app: web.Application, settings: Settin
         await site.start()
     except OSError as exc:
         where = f"{settings.web.host}:{settings.web.port}"
-        raise BadSettings(f"web.port: {where} cannot be listened on ({exc.strerror}); choose another") from exc
+        # asyncio puts the address into strerror, where it would stand twice; a name's error has numbers of its own.
+        why = exc.strerror if isinstance(exc, socket.gaierror) else os.strerror(exc.errno or 0)
+        raise BadSettings(f"web.port: {where} cannot be listened on ({why}); choose another") from exc
     port = runner.addresses[0][1]
     return f"http://{settings.web.host}:{port}"
 
@@ -156,19 +161,31 @@ async def _listen(opened: AsyncExitStack, app: web.Application, settings: Settin
 async def _open_store(
     data_path: Path, identity: Identity | None, clock: GateClock, on_defect: OnDefect
 ) -> AsyncIterator[Store]:
+    _make_folder(data_path)
     try:
         async with open_store(data_path, identity, clock.now, on_defect) as store:
             yield store
-    except FolderInUse as exc:
+    except (FolderInUse, NewerSchema) as exc:
         raise BadSettings(f"device.data_path: {exc}") from exc
     except PermissionError as exc:
         raise BadSettings(f"device.data_path: {exc.filename}: {exc.strerror}; give it to the gate's user") from exc
 
 
+def _make_folder(path: Path) -> None:
+    """Make the data folder; faults of the disk are left to those that come back to it."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError) as exc:
+        raise BadSettings(f"device.data_path: {exc.filename}: {exc.strerror}; name a folder that can be made") from exc
+
+
 def _make_lane(lane: LaneSettings, settings: Settings, store: Store, clock: GateClock, hub: Hub, host: "_Host") -> Lane:
     turnstile: Turnstile | None = None
     if lane.turnstile is not None:
-        turnstile = FakeTurnstile(lane.turnstile.passes_after_s, lane.turnstile.passage_timeout_s)
+        fake = lane.turnstile
+        turnstile = FakeTurnstile(
+            fake.passes_after_s if fake.passes else None, fake.passage_timeout_s if fake.sensor else None
+        )
     return Lane(lane, settings.device.language, store, clock, hub, turnstile, host.changed)
 
 
@@ -179,7 +196,8 @@ def _add_lane_jobs(jobs: dict[str, Job], lanes: Iterable[Lane], clock: GateClock
         for reader in lane.settings.readers:
             scanner, device = make_scanner(reader, clock)
             name = reader_name(lane.id, reader.driver, device)
-            jobs[name] = partial(lane.pump, scanner, reader.direction)
+            shown = _say if isinstance(reader, TerminalReader) else _say_nothing
+            jobs[name] = partial(lane.pump, scanner, reader.direction, shown)
 
 
 def make_scanner(reader: TerminalReader | SerialReader, clock: GateClock) -> tuple[Scanner, str]:
@@ -189,6 +207,16 @@ def make_scanner(reader: TerminalReader | SerialReader, clock: GateClock) -> tup
             return TerminalScanner(clock), "stdin"
         case SerialReader():
             return SerialScanner(reader.device, reader.baud, clock), reader.device
+
+
+def _say(answer: Answer) -> None:
+    """Show a verdict at the terminal at which its code was typed."""
+    sys.stdout.write(f"{answer.line()}\n")
+    sys.stdout.flush()
+
+
+def _say_nothing(_answer: Answer) -> None:
+    """The page shows what other readers' codes came to."""
 
 
 class _Host:

@@ -16,7 +16,9 @@ MOST_FAILURES = 5
 """Wrong PINs or badges within `FAILURES_S` after which the next must wait."""
 FAILURES_S = 60
 MOST_MEMORY_KIB = 65536
-"""The dearest argon2id hash that a gate will compute; a feed must not make it run out of memory."""
+MOST_PASSES = 10
+MOST_THREADS = 16
+"""The dearest argon2id hash that a gate will compute; a feed must not make it run out of memory, time or threads."""
 
 _PARAMETERS = re.compile(r"^\$argon2id\$v=\d+\$m=(\d+),t=(\d+),p=(\d+)\$")
 
@@ -33,6 +35,7 @@ class People:
         self._clock = clock
         self._on_change = on_change
         self._failures: deque[float] = deque(maxlen=MOST_FAILURES)
+        self._one_at_a_time = asyncio.Lock()
 
     async def identify(
         self, *, badge: str | None = None, controller: str | None = None, pin: str | None = None
@@ -42,13 +45,15 @@ class People:
         Raises:
             NotKnown: none is, or there were too many wrong attempts just now.
         """
-        self._slow_down()
-        plan = await self._store.read(lambda tx: tx.plan)
-        found = self._by_badge(plan, badge) if badge is not None else await _by_pin(plan, controller, pin)
-        if found is None:
-            self._failures.append(self._clock.now().timestamp())
-            field = "badge" if badge is not None else "pin"
-            raise NotKnown(f"{field}: not that of a controller known here; check it, or wait for the next sync")
+        # One at a time: tried all at once, wrong PINs would each be judged before any of them counted.
+        async with self._one_at_a_time:
+            self._slow_down()
+            plan = await self._store.read(lambda tx: tx.plan)
+            found = self._by_badge(plan, badge) if badge is not None else await _by_pin(plan, controller, pin)
+            if found is None:
+                self._failures.append(self._clock.now().timestamp())
+                field = "badge" if badge is not None else "pin"
+                raise NotKnown(f"{field}: not that of a controller known here; check it, or wait for the next sync")
         return found
 
     async def sign_in(self, lane: str, who: Controller) -> None:
@@ -97,7 +102,10 @@ async def _by_pin(plan: Plan, controller: str | None, pin: str | None) -> Contro
 
 def _affordable(phc: str) -> bool:
     parameters = _PARAMETERS.match(phc)
-    return parameters is not None and int(parameters[1]) <= MOST_MEMORY_KIB and int(parameters[2]) <= 10
+    if parameters is None:
+        return False
+    memory_kib, passes, threads = map(int, parameters.groups())
+    return memory_kib <= MOST_MEMORY_KIB and passes <= MOST_PASSES and threads <= MOST_THREADS
 
 
 def _verify(phc: str, pin: str) -> bool:

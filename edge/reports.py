@@ -19,7 +19,7 @@ from edge.core.model import Direction
 from edge.store.credentials import BadCredentials, load_credentials
 from edge.store.database import connect_read_only
 from edge.store.keeping import Verification, verify_chain
-from edge.store.records import SELECT_SCAN, scan_of
+from edge.store.records import SELECT_SETTLED, scan_of
 from edge.store.tx import Identity, Offer, Tx, verdict_word
 from edge.store.whitelist_reader import WhitelistReader
 
@@ -43,20 +43,24 @@ COLUMNS = (
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database of the data folder to read.
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database of the data folder to read it as it is now, whatever the gate does meanwhile.
 
     Raises:
-        BadSettings: it is not there, or cannot be read; the message names the mend.
+        BadSettings: it is not there, cannot be read, or turns out damaged; the message names the mend.
     """
     try:
         connection = connect_read_only(path)
+        connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM meta LIMIT 1")
     except sqlite3.Error as exc:
         why = exc if path.exists() else "no such file"
         raise BadSettings(f"{path}: {why}; start the gate once, or name its settings with -c") from exc
     with contextlib.closing(connection):
-        yield connection
+        try:
+            yield connection
+        except sqlite3.DatabaseError as exc:
+            raise BadSettings(f"{path.parent}: {exc}; restart the gate: it sets a damaged file aside") from exc
 
 
 def check_code(settings: Settings, code: str, lane_id: str | None) -> tuple[str, str, Message]:
@@ -74,7 +78,7 @@ def check_code(settings: Settings, code: str, lane_id: str | None) -> tuple[str,
     except BadCredentials as exc:
         raise BadSettings(str(exc)) from exc
     identity = Identity(credentials.device_id, credentials.lookup_key) if credentials else None
-    with _opened(folder / "journal.db") as journal, _opened(folder / "whitelist.db") as whitelist:
+    with opened(folder / "journal.db") as journal, opened(folder / "whitelist.db") as whitelist:
         tx = Tx(journal, WhitelistReader(folder, clock.now, lambda _: None, whitelist), identity)
         way = Direction.EXIT if lane.direction == "exit" else Direction.ENTRY
         offer = Offer(code, lane.id, way, clock.now(), clock.trust, "", checkpoint=lane.checkpoint)
@@ -94,7 +98,7 @@ def export_csv(folder: Path, out: TextIO) -> int:
     writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
     writer.writeheader()
     count = 0
-    with _opened(folder / "journal.db") as journal:
+    with opened(folder / "journal.db") as journal:
         for row in _all_rows(folder, journal):
             writer.writerow({key: _inert(row.get(key)) for key in COLUMNS})
             count += 1
@@ -105,7 +109,7 @@ def _all_rows(folder: Path, journal: sqlite3.Connection) -> Iterator[dict[str, A
     for (name,) in journal.execute("SELECT file FROM archive ORDER BY first_seq").fetchall():
         with gzip.open(folder / "archive" / name, "rt", encoding="utf-8") as lines:
             yield from map(json.loads, lines)
-    for row in journal.execute(f"{SELECT_SCAN} ORDER BY seq"):
+    for row in journal.execute(f"{SELECT_SETTLED} ORDER BY seq"):
         yield scan_of(row).wire()
 
 
@@ -115,7 +119,7 @@ def _inert(value: object) -> object:
 
 def verify_journal(folder: Path) -> Verification:
     """Walk the chain of the journal in a data folder."""
-    with _opened(folder / "journal.db") as journal:
+    with opened(folder / "journal.db") as journal:
         return verify_chain(journal)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from config.settings import EXIT_BAD_SETTINGS, BadSettings, load_settings
 
 EXIT_DEFECT = 70
 """`EX_SOFTWARE` of sysexits.h: systemd starts the gate again."""
+
+EXIT_IO = 74
+"""`EX_IOERR` of sysexits.h: a disk that is full, read-only or failing; systemd tries again."""
 
 
 def run_gate(config: Path) -> int:
@@ -22,6 +26,9 @@ def run_gate(config: Path) -> int:
     except BadSettings as exc:
         sys.stderr.write(f"brama: {exc}\n")
         return EXIT_BAD_SETTINGS
+    except sqlite3.OperationalError as exc:
+        sys.stderr.write(f"brama: the databases cannot be opened: {exc}; see brama doctor\n")
+        return EXIT_IO
     except Exception:
         logging.getLogger("edge").exception("the gate stops: better closed than wrong")
         return EXIT_DEFECT

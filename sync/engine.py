@@ -92,10 +92,19 @@ class SyncEngine:
         if self._accept.is_set() and self._store.data.held:
             await self._puller.try_promote()
         cursor = await self._puller.cursor()
-        if self._health.state != "connected":
+        was_connected = self._health.state == "connected"
+        if not was_connected:
             self._say("connecting", self._health.error)
-        async with self._connector.changes(cursor, WAIT_S if cursor else 0) as lines:
+        # A CRM that was away is asked for an answer at once, so that its return shows now and not when it has news.
+        wait_s = WAIT_S if cursor and was_connected else 0
+        asked_at = asyncio.get_running_loop().time()
+        async with self._connector.changes(cursor, wait_s) as lines:
             await self._puller.apply(self._heard(lines), whole=cursor is None)
+        quick = asyncio.get_running_loop().time() - asked_at < FIRST_DELAY_S
+        returned = not was_connected and self._health.state == "connected"
+        if quick and not returned and await self._puller.cursor() == cursor:
+            # One that does not hold requests, or answers with nothing, must not be asked without pause.
+            await self._sleep(FIRST_DELAY_S)
 
     async def _heard(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Note with the first line that the CRM is there."""
@@ -107,14 +116,14 @@ class SyncEngine:
 
     async def _token_refused(self, exc: TokenRefused) -> None:
         self._say("revoked" if exc.revoked else "refused", str(exc))
-        if exc.revoked and self._store.data.cursor is not None:
+        if exc.revoked and (self._store.data.cursor is not None or self._puller.is_building()):
             log.error("this box was revoked: its ticket list is wiped, its journal kept")
             await self._store.wipe_whitelist()
             await self._store.write(lambda tx: _seal(tx, self._now()))
 
     async def _pause(self, delay_s: float) -> None:
-        """Wait, unless somebody asks for a pull now."""
-        await unless_woken(self._sleep(delay_s), [self._sync_now])
+        """Wait, unless somebody asks for a pull or accepts a held list now."""
+        await unless_woken(self._sleep(delay_s), [self._sync_now, self._accept])
 
     # --- scans out --------------------------------------------------------------------------------------------------
 

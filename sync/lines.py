@@ -73,5 +73,7 @@ def describe(error: ErrorDetails) -> str:
             return "kind: missing; each line is an object that names its kind"
         case "missing":
             return f"{field}: missing; the Gate API requires it"
+        case _ if not field:
+            return "not a JSON object"
         case _:
             return f"{field}: {message}"

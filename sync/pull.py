@@ -70,7 +70,7 @@ class Puller:
                             pass
                         case ResetLine():
                             await stack.aclose()
-                            self._store.discard_building()
+                            self._give_up_building()
                             session = await self._open(stack, whole=True)
                         case CursorLine():
                             await session.commit(line.cursor, self._now())
@@ -100,9 +100,14 @@ class Puller:
 
     async def start_over(self) -> None:
         """Have the next feed asked for from the beginning, into a new file; the list in use serves on."""
-        self._store.discard_building()
+        self._give_up_building()
         async with self._store.session(building=True) as session:
             await session.rollback()
+
+    def _give_up_building(self) -> None:
+        """Drop the list that was being built; one that was held for a person's word cannot be accepted any more."""
+        self._store.discard_building()
+        self._store.hold(None)
 
     async def try_promote(self) -> None:
         """Put the built list in place, unless it is so small that a person must look first."""

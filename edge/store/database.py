@@ -34,6 +34,9 @@ def connect(path: Path, kind: Kind) -> sqlite3.Connection:
         sqlite3.DatabaseError: not a database, or a damaged one.
         NewerSchema: written by a later release.
     """
+    # SQLite gives the log and its index the mode of the file itself, so that must be right before they are made.
+    path.touch(mode=0o600)
+    path.chmod(0o600)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
@@ -43,7 +46,6 @@ def connect(path: Path, kind: Kind) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    path.chmod(0o600)
     return connection
 
 
@@ -76,6 +78,12 @@ def migrate(connection: sqlite3.Connection, kind: Kind, name: str) -> None:
 def sidecars(path: Path) -> tuple[Path, Path]:
     """Return the write-ahead log and its index that belong to a database file."""
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def is_damage(exc: BaseException) -> bool:
+    """Tell whether SQLite says that a file is damaged, and not that it cannot be used just now."""
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary result code
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def set_aside(path: Path, now: datetime) -> Path:

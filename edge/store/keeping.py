@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from edge.core.admission import Reason, instant_text
-from edge.store.database import connect, set_aside, sync_folder
+from edge.store.database import connect, remove, set_aside, sidecars, sync_folder
 from edge.store.outbox import acked_seq
-from edge.store.records import FIRST_PREV, INSERT_SCAN, SELECT_SCAN, Scan, chain_hash, scan_of
+from edge.store.pages import scans_on_pages
+from edge.store.records import FIRST_PREV, INSERT_SCAN, SELECT_SCAN, SELECT_SETTLED, Scan, chain_hash, scan_of
 from edge.store.tx import Tx, count_use
 
 _KEPT_TABLES = ("meta", "usage", "passage", "shift", "parked", "conflict", "archive", "lost")
-_HOPELESS_ROWS = 10_000
-"""Unreadable rows in a row after which a damaged file is taken to be at its end."""
+_KEEP_SCAN = INSERT_SCAN.replace("INSERT", "INSERT OR IGNORE", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,10 @@ def verify_chain(journal: sqlite3.Connection, most_problems: int = 20) -> Verifi
         seq, prev = scan.seq, scan.hash
         if len(problems) >= most_problems:
             break
-    if acked_seq(journal) > seq and not any(high >= acked_seq(journal) for _low, high in lost):
-        problems.append(f"seq {seq + 1} to {acked_seq(journal)}: sent to the CRM but no longer here")
+    else:
+        acked = acked_seq(journal)
+        if acked > seq and not any(high >= acked for _low, high in lost):
+            problems.append(f"seq {seq + 1} to {acked}: sent to the CRM but no longer here")
     return Verification(rows, first, seq, tuple(problems))
 
 
@@ -64,7 +67,9 @@ def archive_sent(tx: Tx, folder: Path, now: datetime, keep_days: int, most_rows:
     journal = tx.journal
     limit = instant_text(now - timedelta(days=keep_days))
     rows: list[Scan] = []
-    for row in journal.execute(f"{SELECT_SCAN} WHERE seq <= ? ORDER BY seq LIMIT ?", (acked_seq(journal), most_rows)):
+    for row in journal.execute(
+        f"{SELECT_SETTLED} WHERE seq <= ? ORDER BY seq LIMIT ?", (acked_seq(journal), most_rows)
+    ):
         scan = scan_of(row)
         if scan.at >= limit:
             break
@@ -121,30 +126,60 @@ class Salvage:
 def open_journal(path: Path, now: datetime) -> tuple[sqlite3.Connection, Salvage | None]:
     """Open the journal; a damaged one is set aside and what can be read of it goes into a new one.
 
+    The new one is whole before the damaged one moves, so that a power cut on the way only has it done again.
+
     Raises:
         sqlite3.OperationalError: the folder cannot be written, or the like; nothing was set aside.
         NewerSchema: written by a later release, so it must not be touched.
     """
+    salvaging, salvaged = path.with_name("journal.salvaging.db"), path.with_name("journal.salvaged.db")
+    if salvaged.exists() and not path.exists():
+        _take_place(salvaged, path)
     try:
-        connection = connect(path, "journal")
-        try:
-            _prove_sound(connection)
-        except BaseException:
-            connection.close()
-            raise
+        connection = _open_sound(path, thorough=suspect_path(path).exists())
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
+        remove(salvaging)
+        with contextlib.closing(connect(salvaging, "journal")) as target:
+            rows, lost = _salvage(path, target, now)
+        salvaging.rename(salvaged)
         moved = set_aside(path, now)
-        connection = connect(path, "journal")
-        return connection, _salvage(moved, connection, now)
+        _take_place(salvaged, path)
+        suspect_path(path).unlink(missing_ok=True)
+        return connect(path, "journal"), Salvage(moved, rows, lost)
+    suspect_path(path).unlink(missing_ok=True)
     return connection, None
 
 
-def _prove_sound(connection: sqlite3.Connection) -> None:
+def suspect_path(path: Path) -> Path:
+    """Return the file whose presence says that the journal was found damaged at work: look at all of it."""
+    return path.with_name(f"{path.name}.suspect")
+
+
+def _open_sound(path: Path, *, thorough: bool) -> sqlite3.Connection:
+    connection = connect(path, "journal")
+    try:
+        _prove_sound(connection, thorough=thorough)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _take_place(salvaged: Path, path: Path) -> None:
+    # A log that a power cut left behind is the damaged file's, and would be played into the new one.
+    for sidecar in sidecars(path):
+        sidecar.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    salvaged.rename(path)
+    sync_folder(path.parent)
+
+
+def _prove_sound(connection: sqlite3.Connection, *, thorough: bool) -> None:
     """Look for damage where a start would meet it; the whole file only while that takes a moment."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    if pages <= 5000:
+    if thorough or pages <= 5000:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
@@ -152,31 +187,35 @@ def _prove_sound(connection: sqlite3.Connection) -> None:
         connection.execute(f"{SELECT_SCAN} ORDER BY seq DESC LIMIT 1000").fetchall()
 
 
-def _salvage(damaged: Path, target: sqlite3.Connection, now: datetime) -> Salvage:
+def _salvage(damaged: Path, target: sqlite3.Connection, now: datetime) -> tuple[int, tuple[tuple[int, int], ...]]:
     """Copy row by row what can be read; gaps are written down, and the seq goes on after the highest known."""
+    target.execute("BEGIN IMMEDIATE")
     with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as source:
-        target.execute("BEGIN IMMEDIATE")
         for table in _KEPT_TABLES:
             _copy_table(source, target, table)
-        rows, lost, seq = 0, [], _archived_until(target)
-        for scan in _readable_rows(source, seq):
-            if scan.seq > seq + 1:
-                lost.append((seq + 1, scan.seq - 1))
-            target.execute(INSERT_SCAN, scan)
-            if scan.verdict != "refused":
-                count_use(target, scan)
-            seq, rows = scan.seq, rows + 1
-        target.execute(
-            "DELETE FROM usage WHERE scan_id IN (SELECT of FROM scan WHERE reason = ?)", (str(Reason.NOT_PASSED),)
-        )
-        known = acked_seq(target)
-        if known > seq:
-            lost.append((seq + 1, known))
-        target.executemany(
-            "INSERT OR IGNORE INTO lost VALUES (?, ?, ?)", [(low, high, instant_text(now)) for low, high in lost]
-        )
-        target.execute("COMMIT")
-    return Salvage(damaged, rows, tuple(lost))
+        archived = _archived_until(target)
+        for scan in _readable_scans(source, damaged):
+            if scan.seq > archived:
+                target.execute(_KEEP_SCAN, scan)
+    rows, seq, lost = 0, archived, list[tuple[int, int]]()
+    for row in target.execute(f"{SELECT_SCAN} ORDER BY seq"):
+        scan = scan_of(row)
+        if scan.seq > seq + 1:
+            lost.append((seq + 1, scan.seq - 1))
+        if scan.verdict != "refused":
+            count_use(target, scan)
+        seq, rows = scan.seq, rows + 1
+    target.execute(
+        "DELETE FROM usage WHERE scan_id IN (SELECT of FROM scan WHERE reason = ?)", (str(Reason.NOT_PASSED),)
+    )
+    known = acked_seq(target)
+    if known > seq:
+        lost.append((seq + 1, known))
+    target.executemany(
+        "INSERT OR IGNORE INTO lost VALUES (?, ?, ?)", [(low, high, instant_text(now)) for low, high in lost]
+    )
+    target.execute("COMMIT")
+    return rows, tuple(lost)
 
 
 def _archived_until(journal: sqlite3.Connection) -> int:
@@ -185,26 +224,24 @@ def _archived_until(journal: sqlite3.Connection) -> int:
 
 def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
     """Copy what a table still gives; the rest of it is gone."""
-    with contextlib.suppress(sqlite3.DatabaseError):
-        for row in source.execute(f"SELECT * FROM {table}"):  # noqa: S608 (a name of ours)
-            marks = ", ".join("?" * len(row))
+    for row in _readable(source, f"SELECT * FROM {table}"):  # noqa: S608 (a name of ours)
+        marks = ", ".join("?" * len(row))
+        with contextlib.suppress(sqlite3.IntegrityError):  # a row that damage has changed
             target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
 
 
-def _readable_rows(source: sqlite3.Connection, after: int) -> Iterator[Scan]:
-    """Yield the rows that can still be read and whose hash is right, by seq."""
-    seq, failures = after, 0
-    while failures < _HOPELESS_ROWS:
-        try:
-            row = source.execute(f"{SELECT_SCAN} WHERE seq > ? ORDER BY seq LIMIT 1", (seq,)).fetchone()
-            if row is None:
-                return
-            scan = scan_of(row)
-            sound = scan.hash == chain_hash(scan.prev, scan.wire())
-        except (sqlite3.DatabaseError, TypeError, AttributeError, ValueError):
-            # A range scan stops at a torn page: try the next key by itself, which may lie on a whole one.
-            seq, failures = seq + 1, failures + 1
-            continue
-        seq, failures = scan.seq, 0
-        if sound:
-            yield scan
+def _readable_scans(source: sqlite3.Connection, damaged: Path) -> Iterator[Scan]:
+    """Yield the rows whose hash is right, some more than once: from both ends up to the damage, then page by page."""
+    for order in ("seq", "seq DESC"):
+        for row in _readable(source, f"{SELECT_SCAN} ORDER BY {order}"):
+            with contextlib.suppress(TypeError, AttributeError, ValueError):
+                scan = scan_of(row)
+                if scan.hash == chain_hash(scan.prev, scan.wire()):
+                    yield scan
+    yield from scans_on_pages(damaged)
+
+
+def _readable(source: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    """Yield rows up to the first that cannot be read."""
+    with contextlib.suppress(sqlite3.DatabaseError):
+        yield from source.execute(query)

@@ -77,6 +77,10 @@ class Scan(NamedTuple):
 
 COLUMNS = Scan._fields
 SELECT_SCAN = f"SELECT {', '.join(COLUMNS)} FROM scan"  # noqa: S608 (names of our own class)
+SELECT_SETTLED = SELECT_SCAN.replace(
+    ", passage,", ", coalesce((SELECT p.passage FROM passage p WHERE p.scan_id = scan.scan_id), scan.passage),"
+)
+"""As `SELECT_SCAN`, with `passage` as the turnstile has since said."""
 INSERT_SCAN = f"INSERT INTO scan ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
 

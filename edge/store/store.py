@@ -14,9 +14,9 @@ from typing import TypeVar
 import aiosqlite
 
 from edge.core.admission import Reason
-from edge.store.database import connect_read_only, remove, sidecars, sync_folder
-from edge.store.keeping import Salvage, archive_sent, open_journal
-from edge.store.records import SELECT_SCAN, Scan, instant_of, scan_of
+from edge.store.database import connect_read_only, is_damage, remove, sidecars, sync_folder
+from edge.store.keeping import Salvage, archive_sent, open_journal, suspect_path
+from edge.store.records import SELECT_SCAN, SELECT_SETTLED, Scan, instant_of, scan_of
 from edge.store.tx import Identity, Tx
 from edge.store.whitelist_reader import WhitelistReader
 from edge.store.whitelist_writer import WhitelistSession, whitelist_session
@@ -178,12 +178,9 @@ class Store:
     async def scans_after(self, seq: int, limit: int) -> list[Scan]:
         """Return rows after `seq`, oldest first; `passage` as the turnstile has since said."""
         rows = await self._journal.execute_fetchall(
-            f"SELECT s.*, p.passage FROM ({SELECT_SCAN} WHERE seq > ? ORDER BY seq LIMIT ?) s"  # noqa: S608
-            " LEFT JOIN passage p ON p.scan_id = s.scan_id ORDER BY s.seq",
-            (seq, limit),
+            f"{SELECT_SETTLED} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
         )
-        scans = ((scan_of(tuple(row)[:-1]), tuple(row)[-1]) for row in rows)
-        return [scan._replace(passage=passage) if passage else scan for scan, passage in scans]
+        return [scan_of(tuple(row)) for row in rows]
 
     async def latest(self, limit: int, lane: str | None = None) -> list[Scan]:
         """Return the newest rows that answer a read, newest first."""
@@ -232,10 +229,20 @@ async def open_store(
         FolderInUse: another gate works in it.
     """
     loop = asyncio.get_running_loop()
-    holder: list[Store] = []
+    store: Store | None = None
+    moved_at_start: Path | None = None
 
     def on_damage(moved: Path) -> None:
-        loop.call_soon_threadsafe(lambda: _note_damage(holder[0], moved))
+        nonlocal moved_at_start
+        if store is None:
+            moved_at_start = moved
+        else:
+            loop.call_soon_threadsafe(_note_damage, store, moved)
+
+    def stop(exc: BaseException) -> None:
+        if is_damage(exc):
+            suspect_path(folder / "journal.db").touch()
+        on_defect(exc)
 
     async with contextlib.AsyncExitStack() as opened:
         opened.callback(os.close, _claim(folder))
@@ -244,14 +251,15 @@ async def open_store(
         whitelist = WhitelistReader(folder / "whitelist.db", now, on_damage)
         opened.callback(whitelist.close)
         tx = Tx(journal, whitelist, identity)
-        writer = Writer(tx, on_defect)
+        writer = Writer(tx, stop)
         opened.push_async_callback(writer.close)
         reader = await opened.enter_async_context(
             aiosqlite.Connection(lambda: connect_read_only(folder / "journal.db"), 64)
         )
         store = Store(folder, writer, tx, reader)
         store.salvage = salvage
-        holder.append(store)
+        if moved_at_start is not None:
+            _note_damage(store, moved_at_start)
         async with store.session(building=False):
             pass
         yield store

@@ -183,7 +183,7 @@ class Tx:
         last = next((use for use in reversed(facts.uses) if use.device is None), None)
         if last is None or last.direction is not offer.direction:
             return None
-        if not 0 <= (offer.at - last.at).total_seconds() < repeat_s:
+        if abs((offer.at - last.at).total_seconds()) >= repeat_s:
             return None
         scan = self.find(last.scan_id)
         if scan is None or scan.lane != offer.lane:
@@ -274,9 +274,9 @@ class Tx:
         return scan_of(row) if row else None
 
     def override_of(self, refused: Scan) -> Scan | None:
-        """Return the override that admits after `refused`, if there is one; it can only be later."""
+        """Return the last override that admits after `refused`, if there is one; it can only be later."""
         row = self.journal.execute(
-            f"{SELECT_SCAN} WHERE seq > ? AND of = ? AND reason = ?",
+            f"{SELECT_SCAN} WHERE seq > ? AND of = ? AND reason = ? ORDER BY seq DESC LIMIT 1",
             (refused.seq, refused.scan_id, str(Reason.OVERRIDE)),
         ).fetchone()
         return scan_of(row) if row else None

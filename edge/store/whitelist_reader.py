@@ -5,7 +5,7 @@ Used by the decision thread alone, over its own connection.
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,34 +115,49 @@ class WhitelistReader:
         if not self._stale:
             return
         self._stale = False
-        with self._guarded():
-            meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+        meta = dict(self._fetch("SELECT key, value FROM meta", ()))
+        try:
             if meta.get("plan_version", "") != self._plan_version:
                 self.plan = load_plan(self._connection)
             self.synced_at = instant_of(int(meta["synced_at"])) if "synced_at" in meta else None
+        except ValueError:  # pydantic's errors are that, too
+            self._set_damaged_aside()
+        else:
             self._plan_version = meta.get("plan_version", "")
+
+    def begin(self) -> None:
+        """Read one state of the list until `end`: one lock for all that a batch of decisions asks."""
+        self.refresh()
+        self._fetch("BEGIN", ())
+
+    def end(self) -> None:
+        """Let go of the state read since `begin`."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
 
     def tickets(self, lookup: bytes) -> list[Ticket]:
         """Return what one code stands for: a row an event."""
-        with self._guarded():
-            return [_ticket(row) for row in self._connection.execute(_TICKETS, (lookup,))]
-        return []
+        rows = self._fetch(_TICKETS, (lookup,))
+        try:
+            return [_ticket(row) for row in rows]
+        except ValueError:  # a row that no release of ours can have written is damage, too
+            self._set_damaged_aside()
+            return []
 
     def uses(self, ticket_id: str, event: str) -> list[Use]:
         """Return a ticket's uses at other devices, oldest first."""
-        with self._guarded():
-            rows = self._connection.execute(_USES, (ticket_id, event))
+        rows = self._fetch(_USES, (ticket_id, event))
+        try:
             return [Use(instant_of(at), Direction(way), point, device, scan) for at, way, point, device, scan in rows]
-        return []
+        except ValueError:
+            self._set_damaged_aside()
+            return []
 
     def flow(self, checkpoint: str) -> int:
         """Return entries less exits at a checkpoint, made at other devices."""
-        with self._guarded():
-            row = self._connection.execute(
-                "SELECT entries - exits FROM flow WHERE checkpoint = ?", (checkpoint,)
-            ).fetchone()
-            return int(row[0]) if row else 0
-        return 0
+        rows = self._fetch("SELECT entries - exits FROM flow WHERE checkpoint = ?", (checkpoint,))
+        return int(rows[0][0]) if rows else 0
 
     def replace(self, swap: Callable[[], None]) -> None:
         """Close, let `swap` put another file in place, and open that; called between transactions."""
@@ -162,21 +177,23 @@ class WhitelistReader:
         self._stale, self._plan_version = True, ""
         self.plan, self.synced_at = Plan(), None
 
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Go on with an empty list when the file turns out damaged; a passing fault rises."""
+    def _fetch(self, sql: str, parameters: tuple[object, ...]) -> list[Any]:
+        """Read; go on with an empty list when the file turns out damaged, while a passing fault rises."""
         try:
-            yield
+            return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.OperationalError:
             raise
-        except (sqlite3.DatabaseError, ValueError):
-            # ValueError: a row that no release of ours can have written, which is damage too.
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            moved = set_aside(self._path, self._now())
-            self._connection, _ = open_whitelist(self._path, self._now())
-            self._forget()
-            self._on_damage(moved)
+        except sqlite3.DatabaseError:
+            self._set_damaged_aside()
+            return []
+
+    def _set_damaged_aside(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+        moved = set_aside(self._path, self._now())
+        self._connection, _ = open_whitelist(self._path, self._now())
+        self._forget()
+        self._on_damage(moved)
 
 
 def _ticket(row: tuple[Any, ...]) -> Ticket:

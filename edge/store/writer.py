@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from edge.store.database import is_damage
 from edge.store.tx import StoreRefusal, Tx
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ Without one, SQLite does it at 1,000 pages. The log's file is then written over 
 lengthen the file costs half of one that does (bench/).
 """
 IDLE_S = 0.05
+LOG_BYTES = 5 * 1024 * 1024
+"""A little more than the 1,000 pages at which SQLite folds the log back."""
 
 
 class CannotRecord(Exception):
@@ -42,8 +45,8 @@ class _Job:
 class Writer:
     """Runs jobs in their own thread, in the order given, each inside a journal transaction.
 
-    `on_defect` is called, in the event loop, with an exception that no job should raise: the process must then end
-    and be started again, since it is better closed than wrong.
+    `on_defect` is called, in the event loop, with an exception that no job should raise, or with what SQLite said of a
+    damaged journal: the process must then end and be started again, since it is better closed than wrong.
     """
 
     def __init__(self, tx: Tx, on_defect: Callable[[BaseException], None]) -> None:
@@ -54,6 +57,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="decide-and-record", daemon=True)
         self._jobs = 0
         self._open = True
+        _lengthen_log(tx.journal)
         self._thread.start()
 
     async def write(self, job: Callable[[Tx], T]) -> T:
@@ -106,10 +110,9 @@ class Writer:
             batch.append(job)
             if len(batch) == MAX_BATCH:
                 return batch, False
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
+            if self._queue.empty():
                 return batch, False
+            job = self._queue.get()
         return batch, True
 
     def _wait(self) -> _Job | None:
@@ -125,20 +128,24 @@ class Writer:
         tx = self._tx
         outcomes: list[tuple[_Job, Any, BaseException | None]] = []
         try:
-            tx.whitelist.refresh()
             tx.journal.execute("BEGIN IMMEDIATE")
-            outcomes.extend(self._do_one(job, alone=len(batch) == 1) for job in batch)
+            tx.whitelist.begin()
+            alone = len(batch) == 1
+            outcomes.extend(self._do_one(job, alone=alone) for job in batch)
             if tx.journal.in_transaction:
                 tx.journal.execute("COMMIT")
         except sqlite3.Error as exc:
             self._abandon()
             failure = CannotRecord(f"the journal cannot be written: {exc}")
             outcomes = [(job, None, failure) for job in batch]
+            if is_damage(exc):
+                self._call(self._on_defect, exc)
         except BaseException as exc:  # noqa: BLE001 (handed to on_defect, which ends the process)
             self._abandon()
             outcomes = [(job, None, exc) for job in batch]
             self._call(self._on_defect, exc)
         self._call(_settle, outcomes)
+        self._tx.whitelist.end()
         self._jobs += len(batch)
 
     def _do_one(self, job: _Job, *, alone: bool) -> tuple[_Job, Any, BaseException | None]:
@@ -183,6 +190,21 @@ class Writer:
             self._loop.call_soon_threadsafe(function, *args)
         except RuntimeError:
             self._open = False  # the loop has gone: nobody waits for the answer, which is on disk all the same
+
+
+def _lengthen_log(journal: sqlite3.Connection) -> None:
+    """Give the write-ahead log its full length at once: until it has it, each flush would cost twice as much.
+
+    A transaction that outgrows the page cache spills into the log; rolled back, it leaves the file long and nothing in
+    it. SQLite begins the log anew over the same bytes.
+    """
+    with contextlib.suppress(sqlite3.Error):  # a disk that is full will be met again by the first job
+        journal.execute("BEGIN IMMEDIATE")
+        try:
+            journal.execute("CREATE TABLE filler (body BLOB)")
+            journal.execute("INSERT INTO filler VALUES (zeroblob(?))", (LOG_BYTES,))
+        finally:
+            journal.execute("ROLLBACK")
 
 
 def _settle(outcomes: list[tuple[_Job, Any, BaseException | None]]) -> None:

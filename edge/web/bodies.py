@@ -15,13 +15,15 @@ MAX_SEQ = 2**63 - 1
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_SCAN_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+"""What every CRM can keep, and a URL can carry."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
 def _scan_id(text: str) -> str:
-    if not text.isprintable() or any(char.isspace() for char in text):
-        raise ValueError("use 1 to 100 printable characters without spaces, such as a UUID")
+    if not _SCAN_ID.fullmatch(text):
+        raise ValueError("use 1 to 64 letters, digits or any of . _ : - such as a UUID")
     return text
 
 
@@ -30,7 +32,7 @@ def _one_line(value: object) -> object:
     return value.translate(_CONTROLS).strip() if isinstance(value, str) else value
 
 
-ScanId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_scan_id)]
+ScanId = Annotated[str, AfterValidator(_scan_id)]
 LaneName = Annotated[str, Field(min_length=1, max_length=100)]
 Short = Annotated[str, Field(min_length=1, max_length=200)]
 

@@ -18,7 +18,7 @@ async def event(db: Database) -> str:
 
 
 async def load(db: Database, path: Path, text: str | bytes, skip_bad: bool = False) -> tuple[ImportResult, list[str]]:
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())  # noqa: ASYNC240 - a few bytes
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     problems: list[Problem] = []
     result = await import_file(db, "e-1", path, source="Concert.ua", skip_bad=skip_bad, report=problems.append)
     return result, [str(each) for each in problems]

@@ -1,0 +1,244 @@
+"""Whatever happens at the gate, at the central and on the way between them: in the end both hold the same.
+
+A real gate's store, lane and sync engine, a real central on a socket, and a network that cuts connections.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config.settings import LaneSettings
+from crm import enrolment, schema, service
+from crm.central import Central, open_central
+from crm.errors import NotFound
+from crm.importer import import_rows
+from edge.clock import GateClock, wall_clock
+from edge.core.model import TicketState
+from edge.gate import Lane
+from edge.hub import Hub
+from edge.store.keeping import verify_chain
+from edge.store.store import Store, open_store
+from edge.store.tx import Identity
+from sync.crm_brama import BramaCrm
+from sync.engine import SyncEngine
+from sync.pull import Puller
+from sync.state import CrmHealth
+from sync.wire import DeviceModel
+from tests.sync.proxy import Proxy, proxied
+from tests.sync.rig import HostRecord, News, acked, served
+
+NUMBERS = st.integers(0, 30)
+ACTIONS = st.one_of(
+    st.tuples(st.just("import"), st.lists(NUMBERS, min_size=1, max_size=20, unique=True)),
+    st.tuples(st.just("cancel"), NUMBERS, st.sampled_from(list(TicketState))),
+    st.tuples(st.just("delete"), st.lists(NUMBERS, min_size=1, max_size=3)),
+    st.tuples(st.just("scan"), st.lists(NUMBERS, min_size=1, max_size=5)),
+    st.tuples(st.just("cut"), st.lists(st.integers(0, 3000), min_size=1, max_size=4)),
+    st.tuples(st.just("central"), st.booleans()),
+    st.tuples(st.just("reopen")),
+    st.tuples(st.just("meet")),
+)
+
+
+async def short_nap(_delay_s: float) -> None:
+    """Try again soon: what the delays are is tested elsewhere."""
+    await asyncio.sleep(0.005)
+
+
+@dataclass
+class OpenGate:
+    """The gate, while it is open."""
+
+    store: Store
+    lane: Lane
+
+
+@asynccontextmanager
+async def a_gate(folder: Path, url: str, identity: Identity, token: str, news: News) -> AsyncIterator[OpenGate]:
+    """Open the gate's real parts and run all its sync jobs."""
+    clock, health, host = GateClock(synchronised=lambda: True), CrmHealth(), HostRecord(news)
+    sync_now, accept = asyncio.Event(), asyncio.Event()
+    defects: list[BaseException] = []
+    async with open_store(folder, identity, clock.now, defects.append) as store:
+        connector = BramaCrm(url, token)
+        puller = Puller(store, clock.now, health, host, accept)
+        engine = SyncEngine(
+            store, connector, puller, host, health, clock.now, sync_now=sync_now, accept=accept, sleep=short_nap
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(job()) for job in (engine.run_changes, engine.run_scans)]
+                yield OpenGate(store, Lane(LaneSettings(id="a", checkpoint="c-1"), "en", store, clock, Hub()))
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await connector.close()
+    assert defects == []
+
+
+@dataclass
+class World:
+    """A central that can be stopped, a gate that can be reopened, and the network between."""
+
+    central: Central
+    proxy: Proxy
+    url: str
+    folder: Path
+    identity: Identity
+    token: str
+    news: News = field(default_factory=News)
+    up: AsyncExitStack | None = None
+    life: AsyncExitStack = field(default_factory=AsyncExitStack)
+    gate: OpenGate | None = None
+
+    async def turn(self, *, on: bool) -> None:
+        """Start or stop the central."""
+        if on and self.up is None:
+            self.up = AsyncExitStack()
+            address = await self.up.enter_async_context(served(self.central.app()))
+            self.proxy.port = int(address.rpartition(":")[2])
+        elif not on and self.up is not None:
+            self.proxy.port = 0  # where nobody answers
+            await self.up.aclose()
+            self.up = None
+
+    async def open(self) -> OpenGate:
+        self.gate = await self.life.enter_async_context(
+            a_gate(self.folder, self.url, self.identity, self.token, self.news)
+        )
+        return self.gate
+
+    async def close(self) -> None:
+        await self.life.aclose()
+        self.life = AsyncExitStack()
+
+    async def act(self, action: tuple[Any, ...]) -> None:
+        db, gate = self.central.db, self.gate
+        assert gate is not None
+        match action:
+            case ("import", numbers):
+                await import_rows(db, "e-1", [(f"CODE-{n}", None, f"T-{n}") for n in numbers])
+            case ("cancel", number, state):
+                with suppress(NotFound):
+                    await service.set_ticket_state(db, f"T-{number}", state)
+            case ("delete", numbers):
+                await service.delete_tickets(db, [f"T-{n}" for n in numbers])
+            case ("scan", numbers):
+                async with asyncio.TaskGroup() as group:
+                    for number in numbers:
+                        group.create_task(gate.lane.offer(f"CODE-{number}", scan_id=None))
+            case ("cut", sizes):
+                self.proxy.cuts.extend(sizes)
+                self.proxy.drop_all()
+            case ("central", on):
+                await self.turn(on=on)
+            case ("reopen",):
+                await self.close()
+                await self.open()
+            case ("meet",):
+                await self.turn(on=True)
+                await self.converged()
+
+    async def converged(self) -> None:
+        """Wait until gate and central hold the same list, and the central has every scan."""
+        assert self.gate is not None
+        async with self.central.db.read() as tx:
+            listed = (tx.listed.count, tx.listed.hex())
+        store = self.gate.store
+        await self.news.until(
+            lambda: (store.data.tickets, store.data.fingerprint) == listed and store.data.cursor is not None
+        )
+        head = (await store.backlog()).head_seq
+        await self.news.until(lambda: acked(store) == head)
+
+    async def compare(self) -> None:
+        """Each scan of the journal is at the central exactly once, in the order made, and the chain is whole."""
+        assert self.gate is not None
+        mine = [(scan.seq, scan.scan_id, scan.verdict) for scan in await self.gate.store.scans_after(0, 10_000)]
+        table = schema.scan.c
+        async with self.central.db.read() as tx:
+            rows = await tx.rows(sa.select(table.seq, table.scan_id, table.verdict).order_by(table.seq))
+            faults = await tx.rows(sa.select(schema.device.c.faults, schema.device.c.last_seq))
+        assert [tuple(row) for row in rows] == mine
+        assert [tuple(row) for row in faults] == [(0, len(mine))]
+        found = await self.gate.store.read(lambda tx: verify_chain(tx.journal))
+        assert (found.rows, found.problems) == (len(mine), ())
+
+
+async def stocked(central: Central) -> tuple[Identity, str]:
+    """One event with one checkpoint, and one enrolled device."""
+    db, now = central.db, wall_clock()
+    await service.put_event(
+        db, id="e-1", name="Concert", tz="Europe/Kyiv", starts_at=now, ends_at=now + timedelta(hours=5)
+    )
+    await service.put_ticket_type(db, id="t-1", event="e-1", name="Standard")
+    await service.put_checkpoint(db, id="c-1", event="e-1", name="North", hours=[])
+    code = (await enrolment.make_enrolment_code(db, "http://x")).code
+    made = await enrolment.enrol(db, code, DeviceModel(name="North 1"))
+    return Identity(made.id, db.organiser.lookup_key), made.token
+
+
+async def live(folder: Path, actions: list[tuple[Any, ...]]) -> int:
+    """Do it all; return how many answers were cut."""
+    async with open_central(folder / "central.db") as central, AsyncExitStack() as opened:
+        identity, token = await stocked(central)
+        proxy, url = await opened.enter_async_context(proxied())
+        world = World(central, proxy, url, folder / "gate", identity, token)
+        opened.push_async_callback(world.turn, on=False)
+        opened.push_async_callback(world.close)
+        await world.turn(on=True)
+        await world.open()
+        for action in actions:
+            await world.act(action)
+        proxy.cuts.clear()
+        await world.act(("meet",))
+        await world.compare()
+        return proxy.cut
+
+
+@pytest.fixture(scope="session")
+def central_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new central's file, made once: copying it is faster than migrating."""
+    path = tmp_path_factory.mktemp("central") / "central.db"
+
+    async def make() -> None:
+        async with open_central(path, lambda: datetime(2026, 5, 1, tzinfo=UTC), "Palace"):
+            pass
+
+    asyncio.run(make())
+    return path
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=st.lists(ACTIONS, min_size=5, max_size=25))
+def test_gate_and_central_converge(central_path: Path, actions: list[tuple[Any, ...]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(central_path, folder)
+        asyncio.run(live(Path(folder), actions))
+
+
+def test_a_snapshot_arrives_through_many_cuts(central_path: Path) -> None:
+    actions = [
+        ("central", False),
+        ("import", list(range(31))),
+        ("cut", list(range(0, 6000, 150))),
+        ("scan", list(range(40))),
+        ("central", True),
+        ("meet",),
+        ("reopen",),
+        ("scan", [1, 1, 1]),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(central_path, folder)
+        assert asyncio.run(live(Path(folder), actions)) >= 5

@@ -1,0 +1,106 @@
+"""Lines out of a stream of bytes, and what is said of a bad one."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.errors import BadFeed
+from sync.lines import parse_line, whole_lines
+from sync.wire import MAX_LINE_BYTES, CursorLine, TicketsLine
+from tests.sync.book import AT, Book, row
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def lines_of(*parts: bytes) -> list[bytes]:
+    return [line async for line in whole_lines(chunks(*parts))]
+
+
+@given(texts=st.lists(st.binary(min_size=1, max_size=20)), cuts=st.lists(st.integers(0, 400)))
+async def test_lines_are_the_same_wherever_the_stream_is_cut(texts: list[bytes], cuts: list[int]) -> None:
+    texts = [text for text in texts if text.strip() and b"\n" not in text]
+    body = b"".join(text + b"\n" for text in texts)
+    ends = sorted({min(cut, len(body)) for cut in cuts})
+    parts = [body[start:end] for start, end in zip([0, *ends], [*ends, len(body)], strict=True)]
+    assert await lines_of(*parts) == texts
+
+
+async def test_blank_lines_are_skipped() -> None:
+    assert await lines_of(b"\n  \n{}\r\n\n") == [b"{}\r"]
+
+
+async def test_a_feed_that_ends_inside_a_line_is_cut() -> None:
+    found = []
+    with pytest.raises(BadFeed, match="cut in the middle of a line"):
+        async for line in whole_lines(chunks(b"{}\n", b'{"kind"')):
+            found.append(line)  # noqa: PERF401 (what came before the cut is kept)
+    assert found == [b"{}"]
+
+
+async def test_a_line_may_not_be_longer_than_the_limit() -> None:
+    part = b"x" * 65536
+    with pytest.raises(BadFeed, match=f"longer than {MAX_LINE_BYTES} bytes; send at most 1,000 rows"):
+        await lines_of(*[part] * (MAX_LINE_BYTES // len(part) + 1))
+
+
+@pytest.mark.parametrize("raw", [b"5", b"[]", b"null", b'"reset"'])
+def test_a_line_that_is_no_object_says_so(raw: bytes) -> None:
+    with pytest.raises(BadFeed, match=r"^feed line 7: not a JSON object$"):
+        parse_line(raw, 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ({}, "feed line 7: kind: missing; each line is an object that names its kind"),
+        ({"kind": "cursor", "at": AT}, "feed line 7: cursor.cursor: missing; the Gate API requires it"),
+        ({"kind": "cursor", "cursor": "k", "at": "noon"}, "feed line 7: cursor.at: an instant is ISO 8601 UTC with Z"),
+        ({"kind": "tickets", "rows": []}, "feed line 7: tickets.event: missing"),
+        ({"kind": "tickets", "event": "e", "rows": [row(1), row(2)[:4]]}, "feed line 7: tickets.rows.1.4: missing"),
+        ({"kind": "tickets", "event": "e", "rows": [row(1, "lost")]}, "feed line 7: tickets.rows.0.3: "),
+        ({"kind": "tickets", "event": "e", "rows": [row(1)] * 1001}, "feed line 7: tickets.rows: "),
+        ({"kind": "delete", "of": "people", "ids": []}, "feed line 7: delete.of: "),
+    ],
+)
+def test_a_bad_line_names_line_and_field(line: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadFeed) as caught:
+        parse_line(json.dumps(line).encode(), 7)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize("raw", [b"{", b"\xff\xfe", b"<html>"])
+def test_what_is_not_json_says_so(raw: bytes) -> None:
+    with pytest.raises(BadFeed, match=r"feed line 1: not JSON .*; each line is one JSON object"):
+        parse_line(raw, 1)
+
+
+def test_an_unknown_kind_is_skipped() -> None:
+    assert parse_line(b'{"kind":"weather","rain":true}', 1) is None
+
+
+def test_unknown_fields_are_counted_wherever_they_are() -> None:
+    point = {
+        "kind": "checkpoint",
+        "id": "c",
+        "event": "e",
+        "name": "North",
+        "colour": "red",
+        "policies": {"on_rain": "admit", "on_stale": "admit"},
+        "hours": [{"opens_at": AT, "closes_at": "2026-05-01T19:00:00Z", "note": "x"}],
+    }
+    line = parse_line(json.dumps(point).encode(), 1)
+    assert line is not None
+    assert line.unknown_fields() == 3
+
+
+def test_lines_of_the_book_are_read() -> None:
+    book = Book()
+    assert isinstance(parse_line(json.dumps(book.tickets(1, 2)).encode(), 1), TicketsLine)
+    assert isinstance(parse_line(json.dumps(book.cursor("k")).encode(), 2), CursorLine)

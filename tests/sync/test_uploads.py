@@ -1,0 +1,172 @@
+"""Scans out: in order, each kept until the CRM has it, whatever the CRM answers."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.sync.book import Book, everything
+from tests.sync.rig import Rig
+
+Scans = list[dict[str, Any]]
+CONFLICT: dict[str, Any] = {
+    "scan_id": "s-2",
+    "ticket_id": "T-1",
+    "event": "e-1",
+    "scans": [
+        {"scan_id": "s-1", "device": "d-1", "checkpoint": "c-1", "at": "2026-05-01T18:00:00Z"},
+        {"scan_id": "s-2", "device": "d-2", "checkpoint": None, "at": "2026-05-01T18:01:00Z"},
+    ],
+}
+
+
+async def record(rig: Rig, count: int) -> None:
+    for number in range(1, count + 1):
+        await rig.offer(number, f"s-{number}")
+
+
+def seqs(scans: Scans) -> list[int]:
+    return [scan["seq"] for scan in scans]
+
+
+async def acked(rig: Rig) -> int:
+    return (await rig.store.backlog()).acked_seq
+
+
+async def parked(rig: Rig) -> list[tuple[Any, ...]]:
+    return await rig.store.read(lambda tx: tx.journal.execute("SELECT seq, scan_id, code FROM parked").fetchall())
+
+
+async def test_scans_are_sent_in_order_and_as_they_come(rig: Rig) -> None:
+    await record(rig, 3)
+    async with rig.running("scans"):
+        await rig.until(lambda: len(rig.crm.got) == 3)
+        await rig.offer(4, "s-4")
+        await rig.until(lambda: len(rig.crm.got) == 4)
+    assert [(scan["seq"], scan["scan_id"]) for scan in rig.crm.got] == [(n, f"s-{n}") for n in (1, 2, 3, 4)]
+    assert [scan["code"] for scan in rig.crm.got] == ["CODE-1", "CODE-2", "CODE-3", "CODE-4"]
+
+
+async def test_more_than_a_batch_goes_in_several(rig: Rig) -> None:
+    sizes: list[int] = []
+
+    def take(scans: Scans) -> dict[str, Any]:
+        sizes.append(len(scans))
+        return rig.crm.take_all(scans)
+
+    rig.crm.on_scans = take
+    await record(rig, 450)
+    async with rig.running("scans"):
+        await rig.until(lambda: len(rig.crm.got) == 450)
+    assert sizes == [200, 200, 50]
+    assert seqs(rig.crm.got) == list(range(1, 451))
+
+
+async def test_what_is_acked_is_not_sent_again(rig: Rig) -> None:
+    await record(rig, 3)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 3)
+    rig.crm.got.clear()
+    async with rig.running("scans"):
+        await rig.offer(4)
+        await rig.until(lambda: bool(rig.crm.got))
+    assert seqs(rig.crm.got) == [4]
+
+
+async def test_a_partial_ack_has_the_rest_sent_again(rig: Rig) -> None:
+    answers = [2, 3, 5]
+    rig.crm.on_scans = lambda _: {"acked": answers.pop(0)}
+    await record(rig, 5)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 5)
+    assert seqs(rig.crm.got) == [1, 2, 3, 4, 5, 3, 4, 5, 4, 5]
+    assert rig.sleeper.delays == []
+
+
+async def test_rejected_scans_are_parked_and_the_next_go_on(rig: Rig) -> None:
+    def judge(scans: Scans) -> dict[str, Any]:
+        bad = [scan["scan_id"] for scan in scans if scan["seq"] == 2]
+        return {
+            "acked": scans[-1]["seq"],
+            "rejected": [{"scan_id": each, "code": "invalid", "message": "at: too old"} for each in bad],
+        }
+
+    rig.crm.on_scans = judge
+    await record(rig, 3)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 3)
+        await rig.offer(4)
+        await rig.until(lambda: rig.acked == 4)
+    assert await parked(rig) == [(2, "s-2", "invalid")]
+    assert seqs(rig.crm.got) == [1, 2, 3, 4]
+    assert (await rig.store.backlog()).parked == 1
+
+
+async def test_a_crm_that_acks_nothing_is_asked_again_with_growing_delays(rig: Rig) -> None:
+    rig.crm.on_scans = lambda _: {"acked": 0}
+    await record(rig, 4)
+    rig.sleeper.naps = 3
+    async with rig.running("scans"):
+        await rig.until(lambda: len(rig.sleeper.delays) == 4)
+    assert await acked(rig) == 0
+    assert seqs(rig.crm.got) == [1, 2, 3, 4] * 4
+    assert rig.sleeper.delays[3] >= 4
+
+
+async def test_a_crm_that_acks_too_much_is_believed_for_what_was_sent(rig: Rig) -> None:
+    rig.crm.on_scans = lambda _: {"acked": 1_000_000}
+    await record(rig, 2)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 2)
+        await rig.offer(3)
+        await rig.until(lambda: rig.acked == 3)
+    assert seqs(rig.crm.got) == [1, 2, 3]
+
+
+async def test_rejects_of_scans_that_were_never_sent_are_ignored(rig: Rig) -> None:
+    rig.crm.on_scans = lambda scans: {
+        "acked": scans[-1]["seq"],
+        "rejected": [{"scan_id": "s-999", "code": "x" * 500, "message": "y" * 5000}],
+    }
+    await record(rig, 1)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 1)
+    assert await parked(rig) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        web.Response(status=500),
+        web.json_response([]),
+        web.json_response({"acked": -1}),
+        web.json_response({"acked": "3"}),
+        web.Response(text='{"acked": 3'),
+    ],
+)
+async def test_a_broken_answer_loses_nothing(rig: Rig, answer: web.Response) -> None:
+    answers: list[dict[str, Any] | web.Response] = [answer]
+    rig.crm.on_scans = lambda scans: answers.pop() if answers else rig.crm.take_all(scans)
+    await record(rig, 3)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 3)
+    assert sorted(set(seqs(rig.crm.got))) == [1, 2, 3]
+
+
+async def test_a_conflict_is_shown_once_whichever_way_it_comes(rig: Rig, book: Book) -> None:
+    rig.crm.on_scans = lambda scans: {"acked": scans[-1]["seq"], "conflicts": [{**CONFLICT, "colour": "red"}]}
+    rig.crm.answers(everything(1, book=book), [{"kind": "conflict", **CONFLICT}, book.cursor("k-2")])
+    await record(rig, 1)
+    async with rig.running("changes", "scans"):
+        await rig.until(lambda: rig.acked == 1 and rig.store.data.cursor == "k-2")
+        await rig.offer(2)
+        await rig.until(lambda: rig.acked == 2)
+    assert [each.scan_id for each in rig.host.shown] == ["s-2"]
+    assert (await rig.store.backlog()).conflicts == 1
+
+
+async def test_a_conflict_before_a_cut_is_not_lost(rig: Rig, book: Book) -> None:
+    rig.crm.answers(everything(1, book=book), [{"kind": "conflict", **CONFLICT}, b'{"kind"'])
+    async with rig.running():
+        await rig.until(lambda: bool(rig.host.shown))
+    assert rig.host.shown[0].ticket_id == "T-1"

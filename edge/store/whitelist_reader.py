@@ -128,7 +128,8 @@ class WhitelistReader:
     def begin(self) -> None:
         """Read one state of the list until `end`: one lock for all that a batch of decisions asks."""
         self.refresh()
-        self._fetch("BEGIN", ())
+        if not self._connection.in_transaction:
+            self._fetch("BEGIN", ())
 
     def end(self) -> None:
         """Let go of the state read since `begin`."""

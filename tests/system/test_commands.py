@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -195,7 +196,9 @@ async def test_export_into_a_pipe_that_closes_says_nothing_odd(gate: GateProcess
     await gate.start()
     reads, writes = os.pipe()
     os.close(reads)
-    child = gate.children.start("python", "-m", "edge", "export", "-c", str(gate.config), log="export", stdout=writes)
+    child = gate.children.start(
+        sys.executable, "-m", "edge", "export", "-c", str(gate.config), log="export", stdout=writes
+    )
     os.close(writes)
     assert await asyncio.to_thread(child.wait, 20) == 1
     assert "Traceback" not in (gate.folder.parent / "export.log").read_text()

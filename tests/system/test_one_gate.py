@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -86,10 +87,10 @@ async def test_a_second_gate_on_the_same_folder_or_port_is_refused(gate: GatePro
     other.configure("c-1")
     text = other.config.read_text()
     other.config.write_text(text.replace(str(other.data), str(gate.data)))
-    child = other.children.start("python", "-m", "edge", "run", "-c", str(other.config), log="other")
+    child = other.children.start(sys.executable, "-m", "edge", "run", "-c", str(other.config), log="other")
     assert await asyncio.to_thread(child.wait, STOP_S) == 78
     other.config.write_text(text.replace(str(other.port), str(gate.port)))
-    child = other.children.start("python", "-m", "edge", "run", "-c", str(other.config), log="other")
+    child = other.children.start(sys.executable, "-m", "edge", "run", "-c", str(other.config), log="other")
     assert await asyncio.to_thread(child.wait, STOP_S) == 78
     said = (gate.folder.parent / "other.log").read_text().splitlines()
     assert said == [

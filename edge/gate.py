@@ -107,6 +107,19 @@ class Answer:
         }
 
 
+class _Entropy:
+    """Random bytes from the system, fetched many at a time: a call for each scan costs as much as a lookup."""
+
+    def __init__(self) -> None:
+        self._bytes, self._at = b"", 0
+
+    def take(self, count: int) -> bytes:
+        if self._at + count > len(self._bytes):
+            self._bytes, self._at = os.urandom(256 * count), 0
+        self._at += count
+        return self._bytes[self._at - count : self._at]
+
+
 class Lane:
     """One scanning position: its readers offer codes, its turnstile lets through, its screen shows.
 
@@ -131,6 +144,7 @@ class Lane:
         self._turnstile = turnstile
         self._on_change = on_change
         self._admissions: asyncio.Queue[Scan] = asyncio.Queue()
+        self._entropy = _Entropy()
         self.turnstile_fault: str | None = None
         self.cannot_record: str | None = None
 
@@ -226,7 +240,8 @@ class Lane:
         return answer
 
     def _publish(self, answer: Answer) -> None:
-        self._hub.publish({"kind": "verdict", **answer.body()})
+        if self._hub.has_listeners:
+            self._hub.publish({"kind": "verdict", **answer.body()})
 
     def answer(self, judged: Judged, took_ms: float = 0.0) -> Answer:
         """Put a recorded scan into words."""
@@ -236,7 +251,7 @@ class Lane:
         return Answer(judged, message, took_ms)
 
     def _new_id(self) -> str:
-        return uuid7(self._clock.now(), os.urandom(10))
+        return uuid7(self._clock.now(), self._entropy.take(10))
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,11 @@ class Hub:
         self._queues: set[asyncio.Queue[Message | None]] = set()
         self._listeners: list[Callable[[Message], None]] = []
 
+    @property
+    def has_listeners(self) -> bool:
+        """Tell whether a message would reach anybody."""
+        return bool(self._queues or self._listeners)
+
     def listen(self, listener: Callable[[Message], None]) -> None:
         """Call `listener` with every message from now on, at once: it misses none, and must not wait or raise."""
         self._listeners.append(listener)

@@ -133,13 +133,17 @@ def choose_ticket(tickets: Iterable[Ticket], checkpoint: Checkpoint | None, plan
     Where there is none, take the one to speak of: a valid one first, then the one whose event is nearest in time.
     """
 
+    found = list(tickets)
+    if len(found) < 2:
+        return found[0] if found else None
+
     def distance(ticket: Ticket) -> tuple[bool, bool, timedelta, str]:
         event = plan.events.get(ticket.event)
         away = abs(event.starts_at - now) if event else timedelta.max
         elsewhere = checkpoint is None or ticket.event != checkpoint.event
         return elsewhere, ticket.state != TicketState.VALID, away, ticket.event
 
-    return min(tickets, key=distance, default=None)
+    return min(found, key=distance)
 
 
 def decide(facts: Facts, now: datetime) -> Verdict:

@@ -47,6 +47,8 @@ class Scan(NamedTuple):
     @property
     def facts(self) -> Detail:
         """The facts that the message is made of."""
+        if self.detail == "{}":
+            return {}
         detail: Detail = json.loads(self.detail)
         return detail
 

@@ -60,25 +60,25 @@ class Writer:
         _lengthen_log(tx.journal)
         self._thread.start()
 
-    async def write(self, job: Callable[[Tx], T]) -> T:
-        """Run `job` in a transaction and return its value once that is on disk.
+    def write(self, job: Callable[[Tx], T]) -> "asyncio.Future[T]":
+        """Run `job` in a transaction; the future has its value once that is on disk.
 
         Raises:
             CannotRecord: the disk would not take it; nothing of the job happened.
             StoreRefusal: raised by the job; nothing of the job happened.
         """
-        return await self._submit(job, exclusive=False)  # type: ignore[no-any-return]
+        return self._submit(job, exclusive=False)
 
-    async def between(self, job: Callable[[Tx], T]) -> T:
+    def between(self, job: Callable[[Tx], T]) -> "asyncio.Future[T]":
         """Run `job` between transactions, with no other job under way."""
-        return await self._submit(job, exclusive=True)  # type: ignore[no-any-return]
+        return self._submit(job, exclusive=True)
 
-    async def _submit(self, job: Callable[[Tx], Any], *, exclusive: bool) -> Any:
+    def _submit(self, job: Callable[[Tx], T], *, exclusive: bool) -> "asyncio.Future[T]":
         if not self._open:
             raise CannotRecord("the journal is closed: the gate is stopping")
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(_Job(job, future, exclusive))
-        return await future
+        return future
 
     async def close(self) -> None:
         """Finish what waits, fold the log back, and end the thread."""

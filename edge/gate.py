@@ -184,19 +184,20 @@ class Lane:
             NotAllowed: the lane does not go that way.
         """
         started = time.perf_counter()
+        at = at or self._clock.now()
         offer = Offer(
             code=code,
             lane=self.id,
             direction=self.way(direction),
-            at=at or self._clock.now(),
+            at=at,
             clock=self._clock.trust,
-            scan_id=scan_id or self._new_id(),
+            scan_id=scan_id or self._new_id(at),
             named=scan_id is not None,
             checkpoint=self.settings.checkpoint,
             clock_skew_s=round(self._clock.skew_s) if self._clock.skew_s is not None else None,
         )
         repeat_s = self.settings.repeat_s if scan_id is None else 0.0
-        judged = await self._write(lambda tx: judge(tx, offer, repeat_s, self._passage_at_once))
+        judged = await self._write(lambda tx: judge(tx, offer, repeat_s, self._passage_at_once), refusable=False)
         return self._show(judged, started)
 
     async def override(self, scan_id: str, supervisor: Controller, why: str) -> Answer:
@@ -208,7 +209,8 @@ class Lane:
             CannotRecord: the journal cannot be written.
         """
         started = time.perf_counter()
-        new_id, at = self._new_id(), self._clock.now()
+        at = self._clock.now()
+        new_id = self._new_id(at)
         judged = await self._write(
             lambda tx: override(
                 tx, scan_id, new_id, supervisor, why, at, self._clock.trust, passage=self._passage_at_once
@@ -216,9 +218,9 @@ class Lane:
         )
         return self._show(judged, started)
 
-    async def _write(self, job: Callable[[Tx], Judged]) -> Judged:
+    async def _write(self, job: Callable[[Tx], Judged], *, refusable: bool = True) -> Judged:
         try:
-            judged = await self._store.write(job)
+            judged = await self._store.write(job, refusable=refusable)
         except CannotRecord as exc:
             self.set_cannot_record(str(exc))
             raise
@@ -250,8 +252,8 @@ class Lane:
         message = explain(Reason(scan.reason), scan.facts, self._language, zone, datetime.fromisoformat(scan.at))
         return Answer(judged, message, took_ms)
 
-    def _new_id(self) -> str:
-        return uuid7(self._clock.now(), self._entropy.take(10))
+    def _new_id(self, at: datetime) -> str:
+        return uuid7(at, self._entropy.take(10))
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
@@ -289,7 +291,8 @@ class Lane:
                 await turnstile.passed()
         except TimeoutError:
             passed = False
-        at, trust, new_id = self._clock.now(), self._clock.trust, self._new_id()
+        at, trust = self._clock.now(), self._clock.trust
+        new_id = self._new_id(at)
         try:
             if passed:
                 await self._store.write(lambda tx: tx.passed(scan.scan_id, at))

@@ -101,9 +101,9 @@ class Store:
         """Take up an identity while running."""
         self._tx.identity = identity
 
-    async def write(self, job: Callable[[Tx], T]) -> T:
+    async def write(self, job: Callable[[Tx], T], *, refusable: bool = True) -> T:
         """Run a job in a journal transaction; see `Writer.write`."""
-        value = await self._writer.write(job)
+        value = await self._writer.write(job, refusable=refusable)
         self.recorded.set()
         return value
 

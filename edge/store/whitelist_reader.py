@@ -98,6 +98,7 @@ class WhitelistReader:
         self._path = path
         self._now = now
         self._on_damage = on_damage
+        self._only_looks = connection is not None
         self._connection, moved = (connection, None) if connection else open_whitelist(path, now())
         self._stale, self._plan_version = True, ""
         self.plan = Plan()
@@ -189,6 +190,8 @@ class WhitelistReader:
             return []
 
     def _set_damaged_aside(self) -> None:
+        if self._only_looks:
+            raise sqlite3.DatabaseError("the ticket list is damaged")
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
         moved = set_aside(self._path, self._now())

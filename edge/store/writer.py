@@ -40,6 +40,7 @@ class _Job:
     run: Callable[[Tx], Any]
     future: "asyncio.Future[Any]"
     exclusive: bool = False
+    refusable: bool = True
 
 
 class Writer:
@@ -60,24 +61,28 @@ class Writer:
         _lengthen_log(tx.journal)
         self._thread.start()
 
-    def write(self, job: Callable[[Tx], T]) -> "asyncio.Future[T]":
+    def write(self, job: Callable[[Tx], T], *, refusable: bool = True) -> "asyncio.Future[T]":
         """Run `job` in a transaction; the future has its value once that is on disk.
+
+        A job that never raises StoreRefusal says so with `refusable` false and is spared a savepoint.
 
         Raises:
             CannotRecord: the disk would not take it; nothing of the job happened.
             StoreRefusal: raised by the job; nothing of the job happened.
         """
-        return self._submit(job, exclusive=False)
+        return self._submit(job, refusable=refusable)
 
     def between(self, job: Callable[[Tx], T]) -> "asyncio.Future[T]":
         """Run `job` between transactions, with no other job under way."""
         return self._submit(job, exclusive=True)
 
-    def _submit(self, job: Callable[[Tx], T], *, exclusive: bool) -> "asyncio.Future[T]":
+    def _submit(
+        self, job: Callable[[Tx], T], *, exclusive: bool = False, refusable: bool = True
+    ) -> "asyncio.Future[T]":
         if not self._open:
             raise CannotRecord("the journal is closed: the gate is stopping")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Job(job, future, exclusive))
+        self._queue.put(_Job(job, future, exclusive, refusable))
         return future
 
     async def close(self) -> None:
@@ -150,6 +155,8 @@ class Writer:
 
     def _do_one(self, job: _Job, *, alone: bool) -> tuple[_Job, Any, BaseException | None]:
         """Run one job of a batch; a refusal undoes that job only. One that is alone needs no savepoint for that."""
+        if not job.refusable:
+            return job, job.run(self._tx), None
         tx, head = self._tx, self._tx.head
         if not alone:
             tx.journal.execute("SAVEPOINT job")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import sys
 from collections.abc import AsyncGenerator
 from typing import TextIO
@@ -34,6 +35,10 @@ class TerminalScanner:
             while True:
                 await ready.wait()
                 ready.clear()
+                # The loop may say so once more for bytes already taken, and a terminal shared with a shell must not be
+                # set non-blocking: look before a read that would stop the whole gate.
+                if not select.select([descriptor], [], [], 0)[0]:
+                    continue
                 data = os.read(descriptor, 4096)
                 for code in decoder.feed(data) if data else filter(None, [decoder.flush()]):
                     yield Read(code, at=self._clock.now())

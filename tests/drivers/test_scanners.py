@@ -89,6 +89,17 @@ async def test_codes_come_in_the_order_made(wire: Wire) -> None:
         assert await next_codes(reads, 3) == ["T-1", "T-2", "T-3"]
 
 
+async def test_waiting_for_the_next_code_stops_nothing_else(wire: Wire) -> None:
+    async with aclosing(wire.scanner.reads()) as reads:
+        assert await (await opened(reads, wire)) == ["first"]
+        task = asyncio.create_task(next_codes(reads, 1), name="next read")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not task.done()
+        wire.types(b"T-1\n")
+        assert await task == ["T-1"]
+
+
 async def test_bytes_that_are_not_utf_8_are_read_all_the_same(wire: Wire) -> None:
     async with aclosing(wire.scanner.reads()) as reads:
         assert await (await opened(reads, wire)) == ["first"]

@@ -27,7 +27,8 @@ def the_settings(folder: Path, *readers: dict[str, str]) -> Settings:
         {"id": "north-1", "checkpoint": "c-north", "readers": readers},
         {"id": "out", "checkpoint": "c-exit", "direction": "exit"},
     ]
-    return check_settings({"device": {"name": "North 1", "data_path": str(folder), "language": "en"}, "lane": lanes}, "-")
+    device = {"name": "North 1", "data_path": str(folder), "language": "en"}
+    return check_settings({"device": device, "lane": lanes}, "-")
 
 
 @pytest.fixture

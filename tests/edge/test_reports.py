@@ -119,7 +119,7 @@ async def test_check_on_a_list_with_a_row_that_makes_no_sense_moves_nothing_eith
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 async def test_no_code_becomes_a_formula_in_a_spreadsheet(box: Venue, start: str) -> None:
-    code = f"{start}HYPERLINK(\"http://evil.example\",\"free\"), 'x'"
+    code = f'{start}HYPERLINK("http://evil.example","free"), \'x\''
     refused = (await box.lane().offer(code)).scan
     why = f"{start}1+1"
     await box.lane().override(refused.scan_id, Controller("taras", "Taras", supervisor=True), why)

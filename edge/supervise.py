@@ -68,6 +68,9 @@ async def supervise(
             error = f"defect: {type(exc).__name__}: {exc}; see the log"
         finally:
             settled.cancel()
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            # The job failed while it was being stopped, and so hid that it was: it must not start again.
+            raise asyncio.CancelledError
         health.failures += 1
         health.set("lost", error)
         if loop.time() - started > 10 * MOST_DELAY_S:

@@ -44,6 +44,8 @@ class WhitelistSession:
         self._on_commit = on_commit
         self._plan_changed = False
         self._begun = False
+        self.committing = False
+        """A commit was begun and has not been heard of: given up half-way, it goes on in the connection's thread."""
         self.fingerprint = _fingerprint_of(meta)
 
     @property
@@ -83,8 +85,9 @@ class WhitelistSession:
             new["plan_version"] = str(int(self._meta.get("plan_version", "0")) + 1)
         changed = [(key, value) for key, value in new.items() if self._meta.get(key) != value]
         await self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changed)
+        self.committing = True
         await self._db.execute("COMMIT")
-        self._meta, self._begun, self._plan_changed = new, False, False
+        self._meta, self._begun, self._plan_changed, self.committing = new, False, False, False
         self._on_commit()
 
     async def put_entity(self, kind: str, entity_id: str, value: object) -> None:
@@ -163,13 +166,16 @@ async def whitelist_session(
     Raises:
         sqlite3.DatabaseError: damaged.
     """
-    async with aiosqlite.Connection(lambda: connect(path, "whitelist"), 64) as db:
-        meta = {str(key): str(value) for key, value in await db.execute_fetchall("SELECT key, value FROM meta")}
-        session = WhitelistSession(db, meta, on_commit)
-        try:
+    session: WhitelistSession | None = None
+    try:
+        # Closing the connection rolls back what is not committed, once all that it was told before is done.
+        async with aiosqlite.Connection(lambda: connect(path, "whitelist"), 64) as db:
+            meta = {str(key): str(value) for key, value in await db.execute_fetchall("SELECT key, value FROM meta")}
+            session = WhitelistSession(db, meta, on_commit)
             yield session
-        finally:
-            await session.rollback()
+    finally:
+        if session is not None and session.committing:
+            on_commit()
 
 
 def _fingerprint_of(meta: dict[str, str]) -> Fingerprint:

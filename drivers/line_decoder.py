@@ -7,8 +7,7 @@ MAX_LINE_BYTES = 16 * 1024
 class LineDecoder:
     """Cuts bytes into codes at CR, LF or both; pure.
 
-    Bytes that are not UTF-8 are read as Latin-1, which is what scanners without a character set setting send. An
-    overlong line comes out cut to its limit, so that it is judged unreadable rather than lost.
+    An overlong line comes out cut to its limit, so that it is judged unreadable rather than lost.
     """
 
     def __init__(self) -> None:
@@ -40,9 +39,12 @@ class LineDecoder:
     def _take(self) -> str | None:
         raw = bytes(self._held)
         self._held.clear()
-        if not raw.strip():
-            return None
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            return raw.decode("latin-1")
+        return text_of(raw) if raw.strip() else None
+
+
+def text_of(raw: bytes) -> str:
+    """Return the bytes of a code as text: UTF-8, or else Latin-1, which scanners with no character set setting send."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

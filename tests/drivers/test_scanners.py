@@ -6,23 +6,16 @@ import tty
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from drivers.protocols import DeviceLost, DeviceRefused, Read, Scanner
-from drivers.scanner_serial import SerialScanner
+from drivers.discovery import Wanted
+from drivers.hotplug import Hotplug
+from drivers.protocols import DeviceLost, DeviceRefused, Read, Scanner, Spoiled
+from drivers.scanner_serial import SerialLine, SerialScanner
 from drivers.scanner_terminal import TerminalScanner
-
-READ_AT = datetime(2026, 5, 1, 18, 0, tzinfo=UTC)
-
-
-class FixedClock:
-    """It is always the same moment."""
-
-    def now(self) -> datetime:
-        return READ_AT
+from tests.drivers.plugs import READ_AT, FixedClock
 
 
 @dataclass
@@ -36,6 +29,10 @@ class Wire:
         os.write(self.hand, data)
 
 
+def a_serial_scanner(path: str) -> SerialScanner:
+    return SerialScanner(Wanted(path), SerialLine(), FixedClock(), Hotplug())
+
+
 @contextmanager
 def a_serial_port() -> Iterator[Wire]:
     """A real pseudo-terminal, raw as a serial port is."""
@@ -44,7 +41,7 @@ def a_serial_port() -> Iterator[Wire]:
     name = os.ttyname(port)
     os.close(port)
     try:
-        yield Wire(SerialScanner(name, 9600, FixedClock()), hand)
+        yield Wire(a_serial_scanner(name), hand)
     finally:
         os.close(hand)
 
@@ -64,15 +61,15 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
         yield made
 
 
-async def next_codes(reads: AsyncGenerator[Read], count: int) -> list[str]:
+async def next_codes(reads: AsyncGenerator[Read | Spoiled], count: int) -> list[str]:
     """Return the next reads' codes."""
     async with asyncio.timeout(20):
         found = [await anext(reads) for _ in range(count)]
-    assert all(read.at == READ_AT for read in found)
-    return [read.code for read in found]
+    assert all(isinstance(read, Read) and read.at == READ_AT for read in found)
+    return [read.code for read in found if isinstance(read, Read)]
 
 
-async def opened(reads: AsyncGenerator[Read], wire: Wire) -> asyncio.Task[list[str]]:
+async def opened(reads: AsyncGenerator[Read | Spoiled], wire: Wire) -> asyncio.Task[list[str]]:
     """Start reading, so that the port is open and set before anything is sent through it."""
     task = asyncio.create_task(next_codes(reads, 1), name="first read")
     await asyncio.sleep(0)
@@ -118,17 +115,16 @@ async def test_a_port_that_hangs_up_is_lost_and_named() -> None:
     tty.setraw(port)
     name = os.ttyname(port)
     os.close(port)
-    async with aclosing(SerialScanner(name, 9600, FixedClock()).reads()) as reads:
-        wire = Wire(SerialScanner(name, 9600, FixedClock()), hand)
+    async with aclosing(a_serial_scanner(name).reads()) as reads:
+        wire = Wire(a_serial_scanner(name), hand)
         assert await (await opened(reads, wire)) == ["first"]
-        os.write(hand, b"half a co")
         os.close(hand)
         with pytest.raises(DeviceLost, match=name):
             await next_codes(reads, 1)
 
 
 async def test_a_port_that_is_not_there_is_lost_and_named(tmp_path: Path) -> None:
-    async with aclosing(SerialScanner(str(tmp_path / "ttyACM9"), 9600, FixedClock()).reads()) as reads:
+    async with aclosing(a_serial_scanner(str(tmp_path / "ttyACM9")).reads()) as reads:
         with pytest.raises(DeviceLost, match="ttyACM9"):
             await next_codes(reads, 1)
 
@@ -136,7 +132,7 @@ async def test_a_port_that_is_not_there_is_lost_and_named(tmp_path: Path) -> Non
 async def test_a_file_is_not_a_serial_port(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a port")
-    async with aclosing(SerialScanner(str(path), 9600, FixedClock()).reads()) as reads:
+    async with aclosing(a_serial_scanner(str(path)).reads()) as reads:
         with pytest.raises(DeviceRefused, match="not a serial port"):
             await next_codes(reads, 1)
 

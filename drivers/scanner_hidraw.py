@@ -1,0 +1,70 @@
+"""Scanners in HID-POS mode, read through hidraw: one report a code instead of a keystroke a character.
+
+Source: Linux Documentation/hid/hidraw.rst.
+"""
+
+import errno
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable
+from pathlib import Path
+
+from drivers.decoded import told
+from drivers.descriptor import until_readable
+from drivers.discovery import Found, Wanted, descriptor_of, find_hid_pos, pick
+from drivers.hid_pos_decoder import HidPosDecoder
+from drivers.hid_report import BadDescriptor
+from drivers.hotplug import Hotplug
+from drivers.protocols import Clock, DeviceLost, DeviceRefused, Read, Spoiled
+
+_LONGEST_REPORT = 16 * 1024
+"""The kernel's HID_MAX_BUFFER_SIZE."""
+
+
+class HidrawScanner:
+    """Reads codes from one HID-POS scanner, wherever it is plugged in."""
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        clock: Clock,
+        hotplug: Hotplug,
+        find: Callable[[], Iterable[Found]] = find_hid_pos,
+        descriptor: Callable[[str], bytes] = descriptor_of,
+    ) -> None:
+        self._wanted = wanted
+        self._clock = clock
+        self._hotplug = hotplug
+        self._find = find
+        self._descriptor = descriptor
+
+    async def reads(self) -> AsyncGenerator[Read | Spoiled]:
+        """Yield reads in the order made, until the scanner goes.
+
+        Raises:
+            DeviceLost: not connected, unplugged.
+            DeviceRefused: no permission, not a HID-POS scanner, or several are meant.
+        """
+        again = self._hotplug.again()
+        found = pick(self._wanted, self._find, "a scanner in HID-POS mode", again)
+        decoder: HidPosDecoder | None = None
+        try:
+            decoder = HidPosDecoder(self._descriptor(Path(found.path).name))
+            node = os.open(found.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                while await until_readable(node):
+                    if result := decoder.feed(os.read(node, _LONGEST_REPORT)):
+                        yield told(result, self._clock.now())
+            finally:
+                os.close(node)
+        except BadDescriptor as exc:
+            raise DeviceRefused(f"{self._wanted}: {exc}", again) from exc
+        except PermissionError as exc:
+            mend = "copy config/70-brama.rules to /etc/udev/rules.d and plug it in again"
+            raise DeviceRefused(f"{found.path}: no permission; {mend}", again) from exc
+        except OSError as exc:
+            for broken in decoder.lose("unplugged inside a code") if decoder else ():
+                yield told(broken, self._clock.now())
+            # hidraw answers EIO where evdev answers ENODEV.
+            gone = exc.errno in {errno.EIO, errno.ENODEV, errno.ENOENT, errno.ENXIO}
+            why = "unplugged; plug it in again" if gone else exc.strerror
+            raise DeviceLost(f"{self._wanted}: {why}", again if gone else None) from exc

@@ -1,6 +1,9 @@
 """A turnstile made of nothing, for practice and tests: it keeps the same protocol as a real one."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+
+from drivers.protocols import Signals
 
 
 class FakeTurnstile:
@@ -12,11 +15,22 @@ class FakeTurnstile:
         self.releases = 0
         self.turned = asyncio.Event()
         """Set by hand in tests: a guest goes through now."""
+        self._says: asyncio.Queue[Signals] = asyncio.Queue()
+        self._says.put_nowait(Signals())
 
     @property
     def passage_timeout_s(self) -> float | None:
         """How long to wait for the guest to pass."""
         return self._passage_timeout_s
+
+    def say(self, signals: Signals) -> None:
+        """Have its contacts say this from now on."""
+        self._says.put_nowait(signals)
+
+    async def signals(self) -> AsyncGenerator[Signals]:
+        """Yield what `say` was told."""
+        while True:
+            yield await self._says.get()
 
     async def release(self) -> None:
         """Count a release."""

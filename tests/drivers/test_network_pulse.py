@@ -1,0 +1,72 @@
+"""What is begun on a network output is ended, however often it is cancelled, and the cancellation still comes."""
+
+import asyncio
+
+import pytest
+
+from drivers.network_pulse import to_the_end
+from drivers.protocols import DeviceLost
+
+
+class Work:
+    """Takes until it is told to end."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.may_end = asyncio.Event()
+        self.began = asyncio.Event()
+        self.ended = False
+        self._failure = failure
+
+    async def run(self) -> str:
+        self.began.set()
+        await self.may_end.wait()
+        self.ended = True
+        if self._failure:
+            raise self._failure
+        return "done"
+
+
+async def test_the_result_comes_back() -> None:
+    work = Work()
+    work.may_end.set()
+    assert await to_the_end(work.run()) == "done"
+
+
+async def test_a_failure_comes_back() -> None:
+    work = Work(DeviceLost("gone"))
+    work.may_end.set()
+    with pytest.raises(DeviceLost, match="gone"):
+        await to_the_end(work.run())
+
+
+@pytest.mark.parametrize("failure", [None, DeviceLost("gone")])
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_no_cancellation_stops_it_and_none_is_lost(times: int, failure: Exception | None) -> None:
+    work = Work(failure)
+    task = asyncio.create_task(to_the_end(work.run()), name="caller")
+    await work.began.wait()
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not task.done()
+    work.may_end.set()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert work.ended
+    assert caught.value.__cause__ is failure
+
+
+async def test_a_timeout_around_it_is_kept_once_it_has_ended() -> None:
+    work = Work()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(0):
+            await to_the_end(work.run())
+
+    task = asyncio.create_task(bounded(), name="bounded")
+    await work.began.wait()
+    work.may_end.set()
+    with pytest.raises(TimeoutError):
+        await task
+    assert work.ended

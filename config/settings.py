@@ -4,14 +4,27 @@ The environment overrides a key: `BRAMA_WEB__PORT=8081`. Secrets are never in it
 """
 
 import difflib
+import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from edge.core.enrolment import names_a_host
 
 DEFAULT_PATH = Path("/etc/brama/gate.toml")
 EXIT_BAD_SETTINGS = 78
@@ -26,11 +39,23 @@ class BadSettings(Exception):
 
 
 def _address(url: str) -> str:
+    mend = "write it as https://name.example or http://10.0.0.7:8080/relay"
     try:
         _ = urlsplit(url).port
     except ValueError as exc:
-        raise ValueError(f"crm.url: {exc}; write it as https://crm.example or https://crm.example:8443") from exc
+        raise ValueError(f"{exc}; {mend}") from exc
+    if not names_a_host(url):
+        raise ValueError(f"no host that there can be, or no port; {mend}")
     return url
+
+
+def _host(host: str) -> str:
+    if not names_a_host(f"http://[{host}]" if ":" in host else f"http://{host}"):
+        raise ValueError(f"{host!r} is no host; write it as 10.0.0.9 or relay.local, with no http:// and no port")
+    return host
+
+
+Host = Annotated[str, Field(pattern=r"^[^\s/?#@\[\]]+$", max_length=253), AfterValidator(_host)]
 
 
 class _Table(BaseModel):
@@ -55,7 +80,7 @@ class CrmSettings(_Table):
 class WebSettings(_Table):
     """`[web]`: the gate's own API and page."""
 
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
 
@@ -76,12 +101,80 @@ class TerminalReader(_Reader):
     driver: Literal["terminal"]
 
 
-class SerialReader(_Reader):
+class _Plugged(_Reader):
+    """A device that may be plugged in anywhere: named by its path, or by what it says of itself and its USB port."""
+
+    device: Annotated[str, Field(pattern=r"^/dev/")] | None = None
+    usb: Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")] | None = None
+    """Vendor and product, as `brama devices` and lsusb show them."""
+    serial: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    port: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """USB port, such as `1-1.2`: tells apart two scanners that are otherwise the same."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        described = (self.usb, self.serial, self.port) != (None, None, None)
+        if (self.device is not None) == described:
+            raise ValueError(
+                "name the device by its path, or by usb, serial and port; see brama devices for what is there"
+            )
+        return self
+
+
+class SerialReader(_Plugged):
     """A scanner on a serial port (USB CDC-ACM or RS-232), one code a line."""
 
     driver: Literal["serial"]
-    device: Annotated[str, Field(pattern=r"^/dev/")]
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = 9600
+    bits: Literal[7, 8] = 8
+    parity: Literal["none", "even", "odd"] = "none"
+    stop_bits: Literal[1, 2] = 1
+    xonxoff: bool = False
+
+
+class EvdevReader(_Plugged):
+    """A scanner that types like a keyboard; the gate takes it for itself."""
+
+    driver: Literal["evdev"]
+    layout: Literal["us", "uk", "de", "fr", "ua", "ru"] = "us"
+    """The keyboard that the scanner is set to imitate."""
+    prefix: Annotated[str, Field(max_length=20)] = ""
+    suffix: Literal["enter", "tab", "none"] = "enter"
+    """What the scanner types after a code; `none`: `gap_ms` without a key end it."""
+    gap_ms: Annotated[int, Field(ge=10, le=2000)] = 50
+    max_length: Annotated[int, Field(ge=1, le=4096)] = 4096
+
+
+class HidrawReader(_Plugged):
+    """A scanner in HID-POS mode: a report a code."""
+
+    driver: Literal["hidraw"]
+
+
+def _line_id(value: object) -> int | str:
+    if isinstance(value, str) and 1 <= len(value) <= 32:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1023:
+        return value
+    raise ValueError('a line is its number on the chip, such as 17, or its name there, such as "GPIO17"')
+
+
+def _as_table(value: object) -> object:
+    """A line that is wired the usual way needs no table."""
+    return value if isinstance(value, (dict, BaseModel)) else {"line": value}
+
+
+class LineSettings(_Table):
+    """A GPIO line by its number on the chip or its name there. `active_low`: it is active at ground level."""
+
+    line: Annotated[int | str, PlainValidator(_line_id)]
+    active_low: bool = False
+    bias: Literal["as_is", "disabled", "pull_up", "pull_down"] = "as_is"
+    debounce_ms: Annotated[int, Field(ge=0, le=1000)] = 5
+    """For inputs: how long a contact must be still."""
+
+
+GpioLine = Annotated[LineSettings, BeforeValidator(_as_table)]
 
 
 class FakeTurnstile(_Table):
@@ -97,7 +190,74 @@ class FakeTurnstile(_Table):
     passage_timeout_s: Annotated[float, Field(gt=0, le=120)] = 8.0
 
 
-ReaderSettings = Annotated[TerminalReader | SerialReader, Field(discriminator="driver")]
+class GpioTurnstile(_Table):
+    """A turnstile or door lock on GPIO lines of one chip."""
+
+    driver: Literal["gpio"]
+    chip: Annotated[str, Field(min_length=1, max_length=200)] = "/dev/gpiochip0"
+    """Its node, its name or its label."""
+    release_line: GpioLine
+    pulse_ms: Annotated[int, Field(ge=20, le=30_000)] = 500
+    passage_line: GpioLine | None = None
+    passage_timeout_s: Annotated[float, Field(gt=0, le=120)] = 8.0
+    fault_line: GpioLine | None = None
+    open_line: GpioLine | None = None
+    """The fire contact: while it is active the lane is held open."""
+
+
+class HttpCall(_Table):
+    """A request to a network relay."""
+
+    method: Literal["GET", "POST", "PUT"] = "GET"
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+([/?][^\s#]*)?$"), AfterValidator(_address)]
+    body: Annotated[str, Field(max_length=4096)] | None = None
+    content_type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+$")] = "application/json"
+
+
+class HttpTurnstile(_Table):
+    """A network relay that obeys HTTP; without `off` it ends the pulse by itself."""
+
+    driver: Literal["http"]
+    on: HttpCall
+    off: HttpCall | None = None
+    pulse_ms: Annotated[int, Field(ge=20, le=30_000)] = 500
+    timeout_s: Annotated[float, Field(gt=0, le=10)] = 2.0
+
+
+class ModbusTurnstile(_Table):
+    """A network relay that obeys Modbus TCP; `coil` and `passage_input` count from 0."""
+
+    driver: Literal["modbus"]
+    host: Host
+    port: Annotated[int, Field(ge=1, le=65535)] = 502
+    unit: Annotated[int, Field(ge=0, le=255)] = 1
+    coil: Annotated[int, Field(ge=0, le=65535)]
+    pulse_ms: Annotated[int, Field(ge=20, le=30_000)] = 500
+    timeout_s: Annotated[float, Field(gt=0, le=10)] = 2.0
+    passage_input: Annotated[int, Field(ge=0, le=65535)] | None = None
+    passage_timeout_s: Annotated[float, Field(gt=0, le=120)] = 8.0
+
+
+class GpioLights(_Table):
+    """Lamps and a buzzer on GPIO lines of one chip."""
+
+    driver: Literal["gpio"]
+    chip: Annotated[str, Field(min_length=1, max_length=200)] = "/dev/gpiochip0"
+    green_line: GpioLine | None = None
+    red_line: GpioLine | None = None
+    buzzer_line: GpioLine | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if (self.green_line, self.red_line, self.buzzer_line) == (None, None, None):
+            raise ValueError("no line; give green_line, red_line or buzzer_line, or leave lights out")
+        return self
+
+
+ReaderSettings = Annotated[TerminalReader | SerialReader | EvdevReader | HidrawReader, Field(discriminator="driver")]
+TurnstileSettings = Annotated[
+    FakeTurnstile | GpioTurnstile | HttpTurnstile | ModbusTurnstile, Field(discriminator="driver")
+]
 
 
 class LaneSettings(_Table):
@@ -107,7 +267,8 @@ class LaneSettings(_Table):
     direction: Literal["entry", "exit", "both"] = "entry"
     checkpoint: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     readers: tuple[ReaderSettings, ...] = ()
-    turnstile: FakeTurnstile | None = None
+    turnstile: TurnstileSettings | None = None
+    lights: GpioLights | None = None
     repeat_s: Annotated[float, Field(ge=0, le=60)] = 3.0
 
 
@@ -136,6 +297,9 @@ class Settings(BaseSettings):
         terminals = [lane.id for lane in self.lane for reader in lane.readers if reader.driver == "terminal"]
         if len(terminals) > 1:
             raise ValueError(f"lane.readers: one terminal cannot serve several readers ({', '.join(terminals)})")
+        uses = [use for lane in self.lane for use in _uses_of(lane)]
+        if shared := sorted({each for each in uses if uses.count(each) > 1}):
+            raise ValueError(f"lane: {'; '.join(shared)}: there twice, and a box has one of it; name another")
         return self
 
     @classmethod
@@ -150,6 +314,31 @@ class Settings(BaseSettings):
         """Let the environment win over the file; read nothing else."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+
+def _uses_of(lane: LaneSettings) -> list[str]:
+    """Name the things of which a box has one, and which a lane takes for itself."""
+    found = []
+    for reader in lane.readers:
+        if isinstance(reader, _Plugged):
+            named = {"device": reader.device, "usb": reader.usb, "serial": reader.serial, "port": reader.port}
+            found.append(
+                " ".join([f"{reader.driver} reader", *(f"{key} {value}" for key, value in named.items() if value)])
+            )
+    for part in (lane.turnstile, lane.lights):
+        if isinstance(part, (GpioTurnstile, GpioLights)):
+            lines = [getattr(part, name) for name in type(part).model_fields if name.endswith("_line")]
+            found += [f"line {each.line} of {part.chip}" for each in lines if each is not None]
+    match lane.turnstile:
+        case HttpTurnstile(on=on):
+            shown = re.sub(r"//[^/]*@", "//", on.url)  # a password is nobody's business
+            found.append(f"relay {on.method} {shown}" + (f" {on.body}" if on.body else ""))
+        case ModbusTurnstile(host=host, port=port, unit=unit, coil=coil, passage_input=passage):
+            found.append(f"coil {coil} of {host}:{port} unit {unit}")
+            found += [f"input {passage} of {host}:{port} unit {unit}"] if passage is not None else []
+        case _:
+            pass
+    return found
 
 
 def load_settings(path: Path) -> Settings:
@@ -187,38 +376,77 @@ def check_settings(tables: dict[str, Any], origin: str) -> Settings:
         problems = [_problem(each) for each in errors]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise BadSettings(f"{origin}: {count}\n" + "\n".join(f"  {each}" for each in problems)) from exc
+    except SettingsError as exc:
+        # It says which, but not what the environment calls it.
+        key = next((each for each in Settings.model_fields if f'"{each}"' in str(exc)), "")
+        raise BadSettings(f"environment: BRAMA_{key.upper()}: not JSON; mend it or unset it") from exc
 
 
 def _problem(error: ErrorDetails) -> str:
     """Put one validation error into words: the key, what is wrong, what mends it."""
-    # A union's tag stands in the location of what lies inside it, which no key in the file is called.
-    loc = [str(part) for part in error["loc"] if part not in {"terminal", "serial", "fake"}]
-    key = ".".join(loc)
+    key = ".".join(_keys_of(error["loc"]))
     match error["type"]:
         case "missing":
             return f"{key}: missing; add it"
         case "extra_forbidden":
-            return f"{key}: no such key{_nearest(loc)}"
+            return f"{key}: no such key{_nearest(error['loc'])}"
         case "value_error":
-            return str(error["msg"]).removeprefix("Value error, ")
-        case "union_tag_invalid" | "union_tag_not_found":
+            said = str(error["msg"]).removeprefix("Value error, ")
+            return said if not key or said.startswith(key) else f"{key}: {said}"
+        case "union_tag_invalid":
             context = error.get("ctx", {})
-            return f"{key}.driver: {context.get('tag', 'missing')}; use one of {context.get('expected_tags', '')}"
+            return f"{key}.driver: {context['tag']}; use one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            drivers = _DRIVERS_OF["turnstile" if error["loc"][-1] == "turnstile" else "readers"]
+            return f"{key}.driver: missing; use one of {', '.join(map(repr, drivers))}"
+        case "model_type" | "model_attributes_type":
+            return f"{key}: write it as a table, with its keys in {{ }}"
+        case "tuple_type":
+            return f"{key}: write it as a list, with its parts in [ ]"
         case _:
             found = error["input"]
             shown = f" (found {found!r})" if isinstance(found, (str, int, float)) else ""
             return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}{shown}"
 
 
-def _nearest(loc: list[str]) -> str:
+def _keys_of(loc: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the file that lead to an error: a driver's name stands among them only for pydantic."""
+    return [
+        str(part)
+        for at, part in enumerate(loc)
+        if not (part in _DRIVERS and (loc[at - 1] == "turnstile" or loc[at - 2 : at - 1] == ("readers",)))
+    ]
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "device": DeviceSettings,
+    "crm": CrmSettings,
+    "web": WebSettings,
+    "journal": JournalSettings,
+    "lane": LaneSettings,
+    "lights": GpioLights,
+    "on": HttpCall,
+    "off": HttpCall,
+}
+_DRIVERS: dict[str, type[BaseModel]] = {
+    "terminal": TerminalReader,
+    "serial": SerialReader,
+    "evdev": EvdevReader,
+    "hidraw": HidrawReader,
+    "fake": FakeTurnstile,
+    "gpio": GpioTurnstile,
+    "http": HttpTurnstile,
+    "modbus": ModbusTurnstile,
+}
+_DRIVERS_OF = {"readers": ("terminal", "serial", "evdev", "hidraw"), "turnstile": ("fake", "gpio", "http", "modbus")}
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
     """Suggest the key that was meant."""
-    tables: dict[str, type[BaseModel]] = {
-        "device": DeviceSettings,
-        "crm": CrmSettings,
-        "web": WebSettings,
-        "journal": JournalSettings,
-        "lane": LaneSettings,
-    }
-    known = tables[loc[0]].model_fields if len(loc) > 1 and loc[0] in tables else Settings.model_fields
-    close = difflib.get_close_matches(loc[-1], known, n=1)
+    known: Iterable[str] = Settings.model_fields
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            table = _DRIVERS.get(part) or _TABLES.get(part)
+            known = table.model_fields if table else ("line", "active_low", "bias", "debounce_ms")
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"

@@ -21,7 +21,7 @@ from crm.errors import bad_input
 from crm.feed import admissions_line
 from crm.journal import watch_journal
 from crm.service import ID_FORM
-from edge.core.admission import Reason
+from edge.core.admission import NOT_A_VERDICT, Reason
 from sync.wire import DeleteLine, Rejected, ScanModel, ScansAnswer
 
 _log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ async def _store(tx: Write, device: Device, batch: _Batch) -> set[conflicts.Tick
     if fed:
         columns = ("scan_id", "ticket_id", "checkpoint", "direction", "at", "device")
         tx.say("admissions", admissions_line([[row[c] for c in columns] for row in fed]), not_to=device.id)
-    refused = [row for row in rows if row["verdict"] == "refused" and row["reason"] != Reason.NOT_PASSED]
+    refused = [row for row in rows if row["verdict"] == "refused" and row["reason"] not in NOT_A_VERDICT]
     await _count(tx, standing, taken_back, refused)
     changed = [(row["ticket_id"], row["event"]) for row in (*standing, *taken_back)]
     return {(ticket_id, event) for ticket_id, event in changed if ticket_id is not None and event is not None}

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib import metadata
 from typing import Any
@@ -13,8 +13,11 @@ from edge.clock import GateClock
 from edge.core.admission import instant_text
 from edge.core.hours import is_open, next_opening
 from edge.core.model import Checkpoint, Plan
-from edge.gate import Lane, NotFound, shown_again
+from edge.desk import Desk
+from edge.enrolling import CrmLink
+from edge.gate import Lane, ReaderCount
 from edge.hub import Hub
+from edge.judging import NotFound, shown_again
 from edge.people import People
 from edge.store.store import Store
 from edge.store.tx import Tx
@@ -22,6 +25,7 @@ from edge.supervise import Health
 from sync.state import CrmHealth
 
 HISTORY = 20
+HELD_OPEN = "the emergency contact is active; the lane lets everybody through until it is not"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,11 +37,14 @@ class Box:
     clock: GateClock
     hub: Hub
     people: People
+    link: CrmLink
+    desk: Desk
     lanes: Mapping[str, Lane]
     healths: Mapping[str, Health]
     crm: CrmHealth
     name: str
-    organiser: str | None = None
+    readers: dict[str, ReaderCount] = field(default_factory=dict)
+    """What came from each reader, by the name of its job."""
     sync_now: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to pull now instead of when the CRM next answers."""
     accept: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,12 +68,13 @@ class Box:
         now = self.clock.now()
         plan, shifts = await self._plan_and_shifts()
         backlog, data = await self.store.backlog(), self.store.data
+        credentials = self.link.credentials
         return {
             "version": release(),
             "device": {
                 "name": self.name,
                 "id": self.store.identity.device_id if self.store.identity else None,
-                "organiser": self.organiser,
+                "organiser": credentials.organiser if credentials else None,
                 "enrolled": self.store.identity is not None,
             },
             "clock": {
@@ -84,7 +92,7 @@ class Box:
                 "unknown": self.crm.unknown,
             },
             "crm": {
-                "url": self.settings.crm.url if self.settings.crm else None,
+                "url": self.crm.url,
                 "state": self.crm.state,
                 "error": self.crm.error,
                 "heard_at": instant_text(self.crm.heard_at) if self.crm.heard_at else None,
@@ -106,9 +114,10 @@ class Box:
 
     def faults(self) -> list[str]:
         """Return what a person should mend, the worst first."""
-        found = [f"lane {lane.id}: {lane.cannot_record}" for lane in self.lanes.values() if lane.cannot_record]
+        found = [f"lane {lane.id}: held open: {HELD_OPEN}" for lane in self.lanes.values() if lane.door.held_open]
+        found += [f"lane {lane.id}: {lane.cannot_record}" for lane in self.lanes.values() if lane.cannot_record]
         found += [f"{_plain(name)}: {health.error}" for name, health in self.healths.items() if health.error]
-        found += [f"lane {lane.id}: {lane.turnstile_fault}" for lane in self.lanes.values() if lane.turnstile_fault]
+        found += [f"lane {lane.id}: {lane.door.fault}" for lane in self.lanes.values() if lane.door.fault]
         if self.crm.state in {"refused", "revoked"} and self.crm.error:
             found.append(f"crm: {self.crm.error}")
         if self.store.data.held:
@@ -167,7 +176,9 @@ class Box:
                 for each in on_shift
             ],
             "cannot_record": lane.cannot_record,
-            "turnstile": {"fault": lane.turnstile_fault} if lane.settings.turnstile else None,
+            "turnstile": {"fault": lane.door.fault, "held_open": lane.door.held_open}
+            if lane.settings.turnstile
+            else None,
         }
 
     def _checkpoint_of(self, lane: Lane, plan: Plan) -> Checkpoint | None:
@@ -176,10 +187,10 @@ class Box:
             named = plan.assigned(identity.device_id, lane.id)
         return plan.checkpoints.get(named) if named else None
 
-    @staticmethod
-    def _reader_status(name: str, health: Health) -> dict[str, Any]:
+    def _reader_status(self, name: str, health: Health) -> dict[str, Any]:
         _kind, lane, driver, device = name.split(":", 3)
-        return {"lane": lane, "driver": driver, "device": device, "state": health.state, "error": health.error}
+        state = {"lane": lane, "driver": driver, "device": device, "state": health.state, "error": health.error}
+        return state | asdict(self.readers.get(name) or ReaderCount())
 
 
 def release() -> str:
@@ -196,8 +207,9 @@ def reader_name(lane: str, driver: str, device: str) -> str:
 
 
 def _plain(job: str) -> str:
-    """Name a job for people: a reader by its lane, since its error names the device."""
-    return f"lane {job.split(':')[1]}" if _is_reader(job) else job
+    """Name a job for people: what belongs to a lane by that, since its error names the device."""
+    kind, _, lane = job.partition(":")
+    return f"lane {lane.partition(':')[0]}" if lane else kind
 
 
 def _is_reader(name: str) -> bool:

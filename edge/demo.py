@@ -30,7 +30,8 @@ from crm.importer import import_rows
 from drivers.protocols import DeviceRefused
 from drivers.scanner_terminal import TerminalScanner
 from edge.clock import wall_clock
-from edge.main import OpenGate, enrol, open_gate
+from edge.enrolling import enrol
+from edge.main import OpenGate, open_gate
 from edge.store.writer import CannotRecord
 from edge.supervise import run_until
 

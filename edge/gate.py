@@ -5,51 +5,47 @@ The verdict is on disk before anything moves or shows.
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from config.settings import LaneSettings
-from drivers.protocols import DeviceLost, DeviceRefused, Scanner, Turnstile
+from drivers.protocols import Lights, Look, Scanner, Spoiled, Turnstile
 from edge.clock import GateClock
-from edge.core.admission import Reason, decide
+from edge.core.admission import Reason, instant_text
+from edge.core.enrolment import EnrolmentCode, enrolment_of
 from edge.core.messages import Language, Message, explain
-from edge.core.model import Checkpoint, Controller, Direction, Event, Ticket, TicketType
+from edge.core.model import Controller, Direction
+from edge.core.notices import Notice, explain_notice
+from edge.door import Door
 from edge.hub import Hub
-from edge.store.records import Scan, uuid7
+from edge.judging import Judged, NotAllowed, judge, override
+from edge.store.records import Scan, new_scan_id
 from edge.store.store import Store
-from edge.store.tx import Offer, StoreRefusal, Tx
+from edge.store.tx import Offer, Tx
 from edge.store.writer import CannotRecord
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 _MARKS = {"admitted": "\N{HEAVY CHECK MARK}", "exited": "\N{RIGHTWARDS ARROW}", "refused": "\N{BALLOT X}"}
 
 
-class NotFound(StoreRefusal):
-    """No such thing here."""
-
-
-class NotAllowed(StoreRefusal):
-    """The thing is there, but this may not be done with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A recorded scan and what the screen needs beside it."""
-
-    scan: Scan
-    ticket: Ticket | None
-    ticket_type: TicketType | None
-    event: Event | None
-    checkpoint: Checkpoint | None
-    fresh: bool = True
-    """False: nothing was recorded, this is an earlier scan's answer shown again."""
+LOOKS = {
+    Notice.SHIFT_OPENED: Look.NOTED,
+    Notice.SHIFT_CLOSED: Look.NOTED,
+    Notice.NOT_ASSIGNED: Look.REFUSED,
+    Notice.ENROLLING: Look.NOTED,
+    Notice.ENROLLED: Look.NOTED,
+    Notice.NOT_ENROLLED: Look.REFUSED,
+    Notice.ALREADY_ENROLLED: Look.REFUSED,
+    Notice.SCAN_AGAIN: Look.AGAIN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +103,40 @@ class Answer:
         }
 
 
-class _Entropy:
-    """Random bytes from the system, fetched many at a time: a call for each scan costs as much as a lookup."""
+class NotATicket(Exception):
+    """What was read is no ticket's code but another kind that a gate knows; nothing was recorded."""
 
-    def __init__(self) -> None:
-        self._bytes, self._at = b"", 0
 
-    def take(self, count: int) -> bytes:
-        if self._at + count > len(self._bytes):
-            self._bytes, self._at = os.urandom(256 * count), 0
-        self._at += count
-        return self._bytes[self._at - count : self._at]
+class BadgeRead(NotATicket):
+    """A controller's badge."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(f"code: the badge of {controller.name}")
+        self.controller = controller
+
+
+class EnrolmentRead(NotATicket):
+    """An enrolment code of a CRM."""
+
+    def __init__(self, asked: EnrolmentCode) -> None:
+        super().__init__(f"code: an enrolment code of {asked.url}")
+        self.asked = asked
+
+
+TakeOther = Callable[["Lane", NotATicket], Awaitable[dict[str, Any]]]
+"""Does what is asked for by what is not a ticket, says so at the lane, and returns what was said."""
+
+
+@dataclass(slots=True)
+class ReaderCount:
+    """What came from one reader since the start."""
+
+    reads: int = 0
+    spoiled: int = 0
+    spoiled_why: str | None = None
+    """Why the last one was spoiled, and what mends it."""
+    symbology: str | None = None
+    """AIM identifier of the last code, where the reader tells it."""
 
 
 class Lane:
@@ -135,28 +154,23 @@ class Lane:
         hub: Hub,
         turnstile: Turnstile | None = None,
         on_change: Callable[[], None] = lambda: None,
+        lights: Lights | None = None,
     ) -> None:
         self.settings = settings
         self._language = language
         self._store = store
         self._clock = clock
         self._hub = hub
-        self._turnstile = turnstile
         self._on_change = on_change
-        self._admissions: asyncio.Queue[Scan] = asyncio.Queue()
-        self._entropy = _Entropy()
-        self.turnstile_fault: str | None = None
+        self.lights = lights
+        self._lit_open = False
+        self.door = Door(settings, store, clock, hub, turnstile, self._door_changed, self.set_cannot_record)
         self.cannot_record: str | None = None
 
     @property
     def id(self) -> str:
         """The lane's name in the settings."""
         return self.settings.id
-
-    @property
-    def _passage_at_once(self) -> str:
-        """A lane without a sensor counts an admission as passed."""
-        return "unknown" if self._turnstile and self._turnstile.passage_timeout_s is not None else "passed"
 
     def way(self, asked: str | None) -> Direction:
         """Return the direction of a scan; `both` lanes take an entry unless told otherwise.
@@ -182,8 +196,11 @@ class Lane:
         Raises:
             CannotRecord: the journal cannot be written, so nobody is admitted.
             NotAllowed: the lane does not go that way.
+            NotATicket: it is a badge or an enrolment code, for those who know what to do with one.
         """
         started = time.perf_counter()
+        if asked := enrolment_of(code):
+            raise EnrolmentRead(asked)
         at = at or self._clock.now()
         offer = Offer(
             code=code,
@@ -191,13 +208,15 @@ class Lane:
             direction=self.way(direction),
             at=at,
             clock=self._clock.trust,
-            scan_id=scan_id or self._new_id(at),
+            scan_id=scan_id or new_scan_id(at),
             named=scan_id is not None,
             checkpoint=self.settings.checkpoint,
             clock_skew_s=round(self._clock.skew_s) if self._clock.skew_s is not None else None,
         )
         repeat_s = self.settings.repeat_s if scan_id is None else 0.0
-        judged = await self._write(lambda tx: judge(tx, offer, repeat_s, self._passage_at_once), refusable=False)
+        judged = await self._write(lambda tx: judge(tx, offer, repeat_s, self.door.passage_at_once), refusable=False)
+        if isinstance(judged, Controller):
+            raise BadgeRead(judged)
         return self._show(judged, started)
 
     async def override(self, scan_id: str, supervisor: Controller, why: str) -> Answer:
@@ -210,15 +229,15 @@ class Lane:
         """
         started = time.perf_counter()
         at = self._clock.now()
-        new_id = self._new_id(at)
+        new_id = new_scan_id(at)
         judged = await self._write(
             lambda tx: override(
-                tx, scan_id, new_id, supervisor, why, at, self._clock.trust, passage=self._passage_at_once
+                tx, scan_id, new_id, supervisor, why, at, self._clock.trust, passage=self.door.passage_at_once
             )
         )
         return self._show(judged, started)
 
-    async def _write(self, job: Callable[[Tx], Judged], *, refusable: bool = True) -> Judged:
+    async def _write(self, job: Callable[[Tx], T], *, refusable: bool = True) -> T:
         try:
             judged = await self._store.write(job, refusable=refusable)
         except CannotRecord as exc:
@@ -235,8 +254,9 @@ class Lane:
 
     def _show(self, judged: Judged, started: float) -> Answer:
         answer = self.answer(judged, (time.perf_counter() - started) * 1000)
-        if judged.fresh and judged.scan.verdict != "refused" and self._turnstile is not None:
-            self._admissions.put_nowait(judged.scan)
+        if judged.fresh and judged.scan.verdict != "refused":
+            self.door.admit(judged.scan)
+        self._light(look_of(judged.scan))
         # The screen is told a moment after whoever asked, so that neither waits for the other's words.
         asyncio.get_running_loop().call_soon(self._publish, answer)
         return answer
@@ -252,138 +272,71 @@ class Lane:
         message = explain(Reason(scan.reason), scan.facts, self._language, zone, datetime.fromisoformat(scan.at))
         return Answer(judged, message, took_ms)
 
-    def _new_id(self, at: datetime) -> str:
-        return uuid7(at, self._entropy.take(10))
+    def notice(self, kind: Notice, **facts: str) -> dict[str, Any]:
+        """Say at this lane what is no verdict: on its page and by its lights; return it as the API gives it."""
+        message, look = explain_notice(kind, facts, self._language), LOOKS[kind]
+        said = {
+            "notice": kind.value,
+            "look": look.value,
+            "title": message.title,
+            "message": message.text,
+            "lane": self.id,
+            "at": instant_text(self._clock.now()),
+        }
+        self._hub.publish({"kind": "notice", **said})
+        self._light(look)
+        return said
+
+    def _light(self, look: Look) -> None:
+        if self.lights is not None and not self.door.held_open:
+            self.lights.show(look)
+
+    def _door_changed(self) -> None:
+        held = self.door.held_open
+        if self.lights is not None and held != self._lit_open:
+            self.lights.show(Look.HELD_OPEN if held else Look.DARK)
+        self._lit_open = held
+        self._on_change()
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
     async def pump(
-        self, scanner: Scanner, direction: str | None = None, shown: Callable[[Answer], None] = lambda _: None
+        self,
+        scanner: Scanner,
+        direction: str | None = None,
+        shown: Callable[[Answer], None] = lambda _: None,
+        *,
+        others: TakeOther | None = None,
+        count: ReaderCount | None = None,
     ) -> None:
-        """Offer what a reader reads, for as long as it reads; `shown` gets each answer, for a reader with a face."""
+        """Offer what a reader reads, for as long as it reads.
+
+        `shown` gets each answer, for a reader with a face; `others` takes what is not a ticket; `count` is kept up.
+        """
+        count = count or ReaderCount()
         async with aclosing(scanner.reads()) as reads:
             async for read in reads:
+                if isinstance(read, Spoiled):
+                    self._spoiled(read, count)
+                    continue
+                count.reads, count.symbology = count.reads + 1, read.symbology
                 try:
                     shown(await self.offer(read.code, direction, at=read.at))
+                except NotATicket as what:
+                    if others is not None:
+                        await others(self, what)
                 except CannotRecord as exc:
                     log.error("lane %s: %s", self.id, exc)  # noqa: TRY400 (shown on the lane; the trace says no more)
 
-    async def run_turnstile(self) -> None:
-        """Release the turnstile for each admission, one at a time, and settle what it saw."""
-        turnstile = self._turnstile
-        while turnstile is not None:
-            scan = await self._admissions.get()
-            try:
-                await turnstile.release()
-            except (DeviceLost, DeviceRefused) as exc:
-                self._set_turnstile_fault(f"turnstile: {exc}")
-                continue
-            self._set_turnstile_fault(None)
-            if turnstile.passage_timeout_s is not None:
-                await self._settle(scan, turnstile, turnstile.passage_timeout_s)
-        await asyncio.Event().wait()
-
-    async def _settle(self, scan: Scan, turnstile: Turnstile, timeout_s: float) -> None:
-        """Wait for the guest to pass; who does not gets the ticket back."""
-        passed = True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await turnstile.passed()
-        except TimeoutError:
-            passed = False
-        at, trust = self._clock.now(), self._clock.trust
-        new_id = self._new_id(at)
-        try:
-            if passed:
-                await self._store.write(lambda tx: tx.passed(scan.scan_id, at))
-            else:
-                await self._store.write(lambda tx: tx.release(scan.scan_id, new_id, at, trust))
-        except CannotRecord as exc:
-            self.set_cannot_record(str(exc))
-            return
-        word = "passed" if passed else "not_passed"
-        self._hub.publish({"kind": "passage", "scan_id": scan.scan_id, "lane": self.id, "passage": word})
-
-    def _set_turnstile_fault(self, fault: str | None) -> None:
-        if fault != self.turnstile_fault:
-            self.turnstile_fault = fault
-            self._on_change()
+    def _spoiled(self, read: Spoiled, count: ReaderCount) -> None:
+        count.spoiled, count.spoiled_why = count.spoiled + 1, read.why
+        log.warning("lane %s: a code was not read whole: %s", self.id, read.why)
+        self.notice(Notice.SCAN_AGAIN)
+        self._on_change()
 
 
-# --- what happens inside the transaction ----------------------------------------------------------------------------
-
-
-def judge(tx: Tx, offer: Offer, repeat_s: float, passage: str) -> Judged:
-    """Decide on an offer and record it; runs in the decision thread."""
-    if offer.named and (known := tx.find(offer.scan_id)):
-        return shown_again(tx, known)
-    gathered = tx.gather(offer)
-    facts = gathered.facts
-    if repeat_s and (earlier := tx.repeat_of(facts, offer, repeat_s)):
-        return shown_again(tx, earlier)
-    verdict = decide(facts, offer.at)
-    scan = tx.record(offer, gathered, verdict, passage=passage)
-    return Judged(scan, verdict.ticket, facts.ticket_type, facts.event, facts.checkpoint)
-
-
-def shown_again(tx: Tx, scan: Scan) -> Judged:
-    """Return an earlier scan with what the whitelist now says beside it."""
-    tickets = tx.whitelist.tickets(scan.lookup) if scan.lookup and scan.ticket_id else []
-    ticket = next((each for each in tickets if each.id == scan.ticket_id), None)
-    checkpoint = tx.plan.checkpoints.get(scan.checkpoint) if scan.checkpoint else None
-    return Judged(
-        scan,
-        ticket,
-        tx.plan.ticket_types.get(ticket.type) if ticket else None,
-        tx.plan.events.get(checkpoint.event) if checkpoint else None,
-        checkpoint,
-        fresh=False,
-    )
-
-
-def override(
-    tx: Tx,
-    scan_id: str,
-    new_id: str,
-    supervisor: Controller,
-    why: str,
-    at: datetime,
-    clock: str,
-    *,
-    passage: str,
-) -> Judged:
-    """Record a supervisor's admission after a refusal; a second one gives the first one's answer.
-
-    Where the guest did not pass after the first, it was taken back, and the second admits anew.
-    """
-    refused = tx.find(scan_id)
-    if refused is None:
-        raise NotFound(f"id: no scan {scan_id} in this gate's journal")
-    earlier = tx.override_of(refused)
-    if earlier is not None and tx.passage_of(earlier.scan_id) != "not_passed":
-        return shown_again(tx, earlier)
-    if refused.verdict != "refused" or refused.reason in {Reason.UNREADABLE, Reason.NOT_PASSED}:
-        raise NotAllowed(
-            f"id: {refused.verdict} ({refused.reason}) cannot be overridden; only a refusal of a ticket can"
-        )
-    scan = tx.append(
-        scan_id=new_id,
-        lane=refused.lane,
-        checkpoint=refused.checkpoint,
-        controller=supervisor.id,
-        ticket_id=refused.ticket_id,
-        event=refused.event,
-        lookup=refused.lookup,
-        code=refused.code,
-        direction=refused.direction,
-        verdict="admitted",
-        reason=Reason.OVERRIDE,
-        at=at,
-        clock=clock,
-        passage=passage,
-        note=why,
-        of=refused.scan_id,
-        detail={"refused": refused.reason, "supervisor": supervisor.name},
-    )
-    again = shown_again(tx, scan)
-    return Judged(scan, again.ticket, again.ticket_type, again.event, again.checkpoint)
+def look_of(scan: Scan) -> Look:
+    """Return what the lights say to a verdict."""
+    if scan.verdict == "refused":
+        return Look.AGAIN if scan.reason == Reason.UNREADABLE else Look.REFUSED
+    return Look.ADMITTED if scan.verdict == "admitted" else Look.EXITED

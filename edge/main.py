@@ -1,16 +1,14 @@
 """The composition root: builds each object of the gate once, in dependency order, and closes them in reverse."""
 
 import asyncio
-import base64
 import contextlib
 import logging
 import os
-import platform
 import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -19,17 +17,16 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from config.settings import BadSettings, LaneSettings, SerialReader, Settings, TerminalReader
-from drivers.protocols import Scanner, Turnstile
-from drivers.scanner_serial import SerialScanner
-from drivers.scanner_terminal import TerminalScanner
-from drivers.turnstile_fake import FakeTurnstile
+from config.settings import BadSettings, LaneSettings, Settings, TerminalReader
 from edge.box import Box, reader_name
 from edge.clock import GateClock
-from edge.gate import Answer, Lane
+from edge.desk import Desk
+from edge.enrolling import CrmLink, identity_of, read_credentials
+from edge.gate import Answer, Lane, ReaderCount
+from edge.hardware import Hardware, device_name
 from edge.hub import Hub
 from edge.people import People
-from edge.store.credentials import ApiTokens, BadCredentials, Credentials, load_credentials, save_credentials
+from edge.store.credentials import ApiTokens
 from edge.store.database import NewerSchema, connect_read_only
 from edge.store.outbox import Conflict
 from edge.store.store import FolderInUse, Store, open_store
@@ -42,7 +39,6 @@ from sync.engine import SyncEngine
 from sync.pull import Puller
 from sync.push import PushSink
 from sync.state import CrmHealth
-from sync.wire import DeviceModel, EnrolRequest
 
 log = logging.getLogger(__name__)
 
@@ -96,41 +92,46 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
     data_path = settings.device.data_path
     async with AsyncExitStack() as opened:
         credentials = read_credentials(data_path)
-        identity = identity_of(credentials)
         clock = GateClock(last_written_at(data_path))
-        store = await opened.enter_async_context(_open_store(data_path, identity, clock, on_defect))
+        store = await opened.enter_async_context(_open_store(data_path, identity_of(credentials), clock, on_defect))
         hub = Hub()
         host = _Host(clock, hub)
         crm = CrmHealth()
+        hardware = Hardware(settings.lane, clock)
         people = People(store, clock, host.changed)
-        lanes = {each.id: _make_lane(each, settings, store, clock, hub, host) for each in settings.lane}
-        jobs: dict[str, Job] = {}
         healths: dict[str, Health] = {}
+
+        def make_lane(chosen: LaneSettings) -> Lane:
+            turnstile, lights = hardware.turnstile(chosen.turnstile), hardware.lights(chosen.lights)
+            return Lane(chosen, settings.device.language, store, clock, hub, turnstile, host.changed, lights)
+
+        sync_now, accept = asyncio.Event(), asyncio.Event()
+        puller = Puller(store, clock.now, crm, host, accept)
+
+        def make_engine(connector: BramaCrm) -> SyncEngine:
+            return SyncEngine(store, connector, puller, host, crm, clock.now, sync_now=sync_now, accept=accept)
+
+        link = CrmLink(settings, store, crm, make_engine, credentials)
+        opened.push_async_callback(link.close)
         box = Box(
             settings=settings,
             store=store,
             clock=clock,
             hub=hub,
             people=people,
-            lanes=lanes,
+            link=link,
+            desk=Desk(store, people, link),
+            lanes={each.id: make_lane(each) for each in settings.lane},
             healths=healths,
             crm=crm,
             name=settings.device.name,
-            organiser=credentials.organiser if credentials else None,
+            sync_now=sync_now,
+            accept=accept,
         )
         host.box = box
-        _add_lane_jobs(jobs, lanes.values(), clock)
-        puller = Puller(store, clock.now, crm, host, box.accept)
-        if credentials is not None and settings.crm is not None:
-            connector = BramaCrm(settings.crm.url, credentials.token)
-            opened.push_async_callback(connector.close)
-            engine = SyncEngine(
-                store, connector, puller, host, crm, clock.now, sync_now=box.sync_now, accept=box.accept
-            )
-            crm.state = "connecting"
-            jobs |= {"changes": engine.run_changes, "scans": engine.run_scans, "heartbeat": engine.run_heartbeat}
-        elif settings.crm is not None:
-            crm.error = f"not enrolled: run brama enrol {settings.crm.url} CODE with a code from the CRM"
+        jobs: dict[str, Job] = {"hot-plug": hardware.hotplug.run, "line guard": hardware.guard.run}
+        _add_lane_jobs(jobs, box, hardware)
+        jobs |= {"changes": link.run_changes, "scans": link.run_scans, "heartbeat": link.run_heartbeat}
         jobs["clock"] = partial(_watch_clock, clock)
         jobs["record probe"] = partial(_probe, box)
         jobs["archive"] = partial(_archive, store, clock, settings.journal.keep_days)
@@ -179,34 +180,20 @@ def _make_folder(path: Path) -> None:
         raise BadSettings(f"device.data_path: {exc.filename}: {exc.strerror}; name a folder that can be made") from exc
 
 
-def _make_lane(lane: LaneSettings, settings: Settings, store: Store, clock: GateClock, hub: Hub, host: "_Host") -> Lane:
-    turnstile: Turnstile | None = None
-    if lane.turnstile is not None:
-        fake = lane.turnstile
-        turnstile = FakeTurnstile(
-            fake.passes_after_s if fake.passes else None, fake.passage_timeout_s if fake.sensor else None
-        )
-    return Lane(lane, settings.device.language, store, clock, hub, turnstile, host.changed)
-
-
-def _add_lane_jobs(jobs: dict[str, Job], lanes: Iterable[Lane], clock: GateClock) -> None:
-    for lane in lanes:
+def _add_lane_jobs(jobs: dict[str, Job], box: Box, hardware: Hardware) -> None:
+    """Add what makes the lanes live, in the order in which a person would look for a fault."""
+    for lane in box.lanes.values():
         if lane.settings.turnstile is not None:
-            jobs[f"turnstile:{lane.id}"] = lane.run_turnstile
+            jobs[f"turnstile:{lane.id}"] = lane.door.run_signals
+            jobs[f"releases:{lane.id}"] = lane.door.run_releases
+        if lane.lights is not None:
+            jobs[f"lights:{lane.id}"] = lane.lights.run
         for reader in lane.settings.readers:
-            scanner, device = make_scanner(reader, clock)
-            name = reader_name(lane.id, reader.driver, device)
+            name = reader_name(lane.id, reader.driver, device_name(reader))
+            count = box.readers[name] = ReaderCount()
             shown = _say if isinstance(reader, TerminalReader) else _say_nothing
-            jobs[name] = partial(lane.pump, scanner, reader.direction, shown)
-
-
-def make_scanner(reader: TerminalReader | SerialReader, clock: GateClock) -> tuple[Scanner, str]:
-    """Build the reader that the settings name; return it and what to call its device."""
-    match reader:
-        case TerminalReader():
-            return TerminalScanner(clock), "stdin"
-        case SerialReader():
-            return SerialScanner(reader.device, reader.baud, clock), reader.device
+            scanner = hardware.scanner(reader)
+            jobs[name] = partial(lane.pump, scanner, reader.direction, shown, others=box.desk.take, count=count)
 
 
 def _say(answer: Answer) -> None:
@@ -277,69 +264,6 @@ async def _archive(store: Store, clock: GateClock, keep_days: int) -> NoReturn:
         while await store.archive(clock.now(), keep_days):
             pass
         await asyncio.sleep(ARCHIVE_EVERY_S)
-
-
-# --- credentials ----------------------------------------------------------------------------------------------------
-
-
-def read_credentials(data_path: Path) -> Credentials | None:
-    """Read the credentials.
-
-    Raises:
-        BadSettings: they cannot be used.
-    """
-    try:
-        return load_credentials(data_path)
-    except BadCredentials as exc:
-        raise BadSettings(str(exc)) from exc
-
-
-def identity_of(credentials: Credentials | None) -> Identity | None:
-    """Return who this box is to the CRM."""
-    return Identity(credentials.device_id, credentials.lookup_key) if credentials else None
-
-
-async def enrol(settings: Settings, url: str, code: str) -> Credentials:
-    """Trade an enrolment code for an identity and keep it.
-
-    Raises:
-        EnrolmentRefused, LinkDown: as `BramaCrm.enrol`.
-    """
-    crm = BramaCrm(url)
-    try:
-        answer = await crm.enrol(EnrolRequest(code=code, device=describe_device(settings)))
-    finally:
-        await crm.close()
-    key = base64.b64decode(answer.lookup_key)
-    credentials = Credentials(
-        url=url,
-        device_id=answer.device_id,
-        name=answer.name,
-        organiser=answer.organiser,
-        token=answer.token,
-        lookup_key=key,
-    )
-    save_credentials(settings.device.data_path, credentials)
-    return credentials
-
-
-def describe_device(settings: Settings) -> DeviceModel:
-    """Say what this box is."""
-    model = Path("/proc/device-tree/model")
-    serial = Path("/proc/device-tree/serial-number")
-    return DeviceModel(
-        name=settings.device.name,
-        hardware=_text_of(model) or platform.machine(),
-        serial=_text_of(serial),
-        software=f"brama on Python {platform.python_version()}",
-    )
-
-
-def _text_of(path: Path) -> str | None:
-    try:
-        return path.read_text().strip("\0\n ")[:200] or None
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 def last_written_at(data_path: Path) -> datetime | None:

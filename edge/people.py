@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edge.clock import GateClock
 from edge.core.barcodes import lookup_of, lookup_text
 from edge.core.model import Controller, Plan
-from edge.gate import NotAllowed
+from edge.judging import NotAllowed
 from edge.store.store import Store
 from edge.store.tx import Tx
 

@@ -9,6 +9,8 @@ from typing import Literal
 class CrmHealth:
     """`error` names what is wrong and what mends it; `refused` is the token's end, `revoked` the box's."""
 
+    url: str | None = None
+    """Where it is; None: there is none, or it pushes."""
     state: Literal["none", "connecting", "connected", "away", "refused", "revoked"] = "none"
     error: str | None = None
     heard_at: datetime | None = None

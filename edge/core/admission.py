@@ -60,6 +60,14 @@ class Reason(StrEnum):
     OVERRIDE = "override"
     NOT_PASSED = "not_passed"
     """The turnstile did not turn after an admission, which is thereby released; never the answer to a read."""
+    EMERGENCY_OPEN = "emergency_open"
+    """The fire contact, or another emergency, opened the lane; never the answer to a read."""
+    EMERGENCY_OVER = "emergency_over"
+    """It no longer holds the lane open; never the answer to a read."""
+
+
+NOT_A_VERDICT = frozenset({Reason.NOT_PASSED, Reason.EMERGENCY_OPEN, Reason.EMERGENCY_OVER})
+"""What the journal tells of a lane beside its verdicts: no read is answered with these, and they refuse nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class Credentials(BaseModel):
     organiser: str
     token: Annotated[str, Field(min_length=1)]
     lookup_key: Annotated[bytes, Field(min_length=32, max_length=32)]
+    pulls: bool = False
+    """The settings name no CRM: pull from `url`, which the enrolment code that was read named."""
 
 
 def load_credentials(data_path: Path) -> Credentials | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,27 @@ def microseconds(instant: datetime) -> int:
 def instant_of(us: int) -> datetime:
     """Return the aware UTC instant of microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=us)
+
+
+class _Entropy:
+    """Random bytes from the system, fetched many at a time: a call for each scan costs as much as a lookup."""
+
+    def __init__(self) -> None:
+        self._bytes, self._at = b"", 0
+
+    def take(self, count: int) -> bytes:
+        if self._at + count > len(self._bytes):
+            self._bytes, self._at = os.urandom(256 * count), 0
+        self._at += count
+        return self._bytes[self._at - count : self._at]
+
+
+_entropy = _Entropy()
+
+
+def new_scan_id(at: datetime) -> str:
+    """Make the id of a scan that is made at this instant; to be called in the event loop's thread."""
+    return uuid7(at, _entropy.take(10))
 
 
 def uuid7(now: datetime, random: bytes) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from typing import TypeVar
 
 import aiosqlite
 
-from edge.core.admission import Reason
+from edge.core.admission import NOT_A_VERDICT
 from edge.store.database import connect_read_only, is_damage, remove, sidecars, sync_folder
 from edge.store.keeping import Salvage, archive_sent, open_journal, suspect_path
 from edge.store.records import SELECT_SCAN, SELECT_SETTLED, Scan, instant_of, scan_of
@@ -186,8 +187,8 @@ class Store:
         """Return the newest rows that answer a read, newest first."""
         rows = await self._journal.execute_fetchall(
             f"SELECT * FROM ({SELECT_SCAN} ORDER BY seq DESC LIMIT 1000)"  # noqa: S608
-            " WHERE (?1 IS NULL OR lane = ?1) AND reason != ?2 LIMIT ?3",
-            (lane, str(Reason.NOT_PASSED), limit),
+            " WHERE (?1 IS NULL OR lane = ?1) AND reason NOT IN (SELECT value FROM json_each(?2)) LIMIT ?3",
+            (lane, json.dumps(sorted(NOT_A_VERDICT)), limit),
         )
         return [scan_of(tuple(row)) for row in rows]
 

@@ -25,6 +25,9 @@ from edge.store.records import (
 )
 from edge.store.whitelist_reader import WhitelistReader
 
+_NOT_LONG_AGO = 5000
+"""Rows: what is looked through at a start, where no index helps."""
+
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -321,6 +324,46 @@ class Tx:
             passage="not_passed",
             note=None,
             of=scan_id,
+            detail={},
+        )
+
+    def stands_open(self, lane: str) -> bool:
+        """Tell whether the last that was written down of emergencies at a lane, not long ago, is that one began."""
+        row = self.journal.execute(
+            "SELECT reason FROM scan WHERE seq > ? AND lane = ? AND reason IN (?, ?) ORDER BY seq DESC LIMIT 1",
+            (self.head[0] - _NOT_LONG_AGO, lane, str(Reason.EMERGENCY_OPEN), str(Reason.EMERGENCY_OVER)),
+        ).fetchone()
+        return row is not None and row[0] == Reason.EMERGENCY_OPEN
+
+    def note_event(
+        self,
+        scan_id: str,
+        lane: str,
+        configured: str | None,
+        direction: Direction,
+        reason: Reason,
+        at: datetime,
+        clock: ClockTrust,
+    ) -> Scan:
+        """Write down what happened at a lane without a read; it stands in the chain among the scans."""
+        checkpoint = self.checkpoint_of(lane, configured)
+        return self.append(
+            scan_id=scan_id,
+            lane=lane,
+            checkpoint=checkpoint.id if checkpoint else None,
+            controller=min(self.on_shift(lane), default=None),
+            ticket_id=None,
+            event=None,
+            lookup=None,
+            code=None,
+            direction=direction,
+            verdict="refused",
+            reason=reason,
+            at=at,
+            clock=clock,
+            passage=None,
+            note=None,
+            of=None,
             detail={},
         )
 

@@ -1,5 +1,6 @@
 """Scans arrive at least once, each judged for itself."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -171,3 +172,39 @@ async def test_an_override_without_a_ticket_counts_but_is_not_told(db: Database,
     assert await tally(db) == (1, 0, 1, 1)
     await gate.send(gate.scan("s-3", None, verdict="refused", reason="not_passed", of="s-1"))
     assert await tally(db) == (0, 0, 0, 1)
+
+
+def emergency(gate: Gate) -> list[dict[str, Any]]:
+    """An admission between the beginning and the end of an emergency, in one chain."""
+    told = {"verdict": "refused", "lookup": None}
+    rows = [
+        gate.scan("s-1", None, reason="emergency_open", **told),
+        gate.scan("s-2"),
+        gate.scan("s-3", None, reason="emergency_over", **told),
+    ]
+    for before, row in pairwise(rows):
+        row["prev"] = chain_hash(before)
+    return rows
+
+
+async def test_an_emergency_is_kept_in_its_place_and_refuses_nobody(db: Database, gate: Gate, other: Gate) -> None:
+    rows = emergency(gate)
+    assert await gate.send(*rows) == await gate.send(*rows) == {"acked": 3, "conflicts": [], "rejected": []}
+    assert await stored(db) == ["s-1", "s-2", "s-3"]
+    assert await faults(db, gate) == (0, None)
+    assert await tally(db) == (1, 0, 1, 0)
+    assert list((await other.sync()).admissions) == ["s-2"]
+    shown = [(row["scan_id"], row["reason"]) for row in (await figures(db))["scans"]]
+    assert sorted(shown) == [("s-1", "emergency_open"), ("s-2", "admitted"), ("s-3", "emergency_over")]
+
+
+async def test_an_emergency_that_was_made_a_refusal_afterwards_shows(db: Database, gate: Gate) -> None:
+    opened, admitted, over = emergency(gate)
+    await gate.send(opened | {"reason": "unknown_ticket"}, admitted, over)
+    assert await faults(db, gate) == (1, "the journal was changed: prev of seq 2 is not the hash of seq 1")
+
+
+async def test_an_emergency_at_a_lane_without_a_checkpoint_counts_nowhere(db: Database, gate: Gate) -> None:
+    rows = [row | {"checkpoint": None} for row in emergency(gate) if row["reason"].startswith("emergency")]
+    assert (await gate.send(*rows))["rejected"] == []
+    assert [(each["entries"], each["refused"]) for each in (await figures(db))["checkpoints"]] == [(0, 0)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.core.model import Assignment, Checkpoint, EntryPolicy, EventStatus, OnDoubt, Per, Policies, TicketType
-from edge.gate import NotAllowed
+from edge.judging import NotAllowed
 from edge.store.records import uuid7
 from tests.edge.conftest import ADMITTED, ALREADY_USED, NOW, HandClock, Venue, concert, open_venue, said
 

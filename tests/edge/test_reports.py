@@ -14,7 +14,8 @@ import pytest
 from config.settings import BadSettings, Settings, check_settings
 from edge.clock import wall_clock
 from edge.core.model import Checkpoint, Controller
-from edge.doctor import Finding, examine
+from edge.doctor import examine
+from edge.finding import Finding
 from edge.reports import check_code, export_csv, verify_journal
 from edge.store.credentials import ApiTokens, Credentials, load_credentials, save_credentials
 from edge.store.outbox import Reject, acknowledge
@@ -184,7 +185,7 @@ async def test_doctor_finds_scans_that_the_crm_refused(box: Venue) -> None:
 async def test_doctor_finds_a_reader_that_is_not_plugged_in(box: Venue) -> None:
     reader = {"driver": "serial", "device": "/dev/serial/by-id/no-such-scanner"}
     (fault,) = faults(await examine(the_settings(box.folder, reader)))
-    assert fault.startswith("lane north-1: /dev/serial/by-id/no-such-scanner: not there -> plug it in")
+    assert fault.startswith("lane north-1: /dev/serial/by-id/no-such-scanner: not connected; plug it in")
 
 
 async def test_doctor_finds_a_damaged_journal_and_says_what_mends_it(box: Venue) -> None:

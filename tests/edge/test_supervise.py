@@ -6,7 +6,8 @@ import pytest
 
 from drivers.protocols import DeviceLost, DeviceRefused
 from edge.hub import QUEUE_LENGTH, Hub
-from edge.supervise import MOST_DELAY_S, Health, run_until, supervise
+from edge.supervise import FIRST_DELAY_S, MOST_DELAY_S, Health, run_until, supervise
+from sync.errors import LinkDown, TokenRefused
 
 
 class Scripted:
@@ -62,6 +63,108 @@ async def test_a_defect_is_counted_and_that_job_starts_again(
     await until_settled(job, health)
     assert health.failures == 1
     assert "reader" in caplog.text
+
+
+# --- failures that know what they wait for --------------------------------------------------------------------------
+
+
+class Mended:
+    """What a failure waits for: `asked` once someone waits for it, over once the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.done = asyncio.Event()
+        self.times = 0
+
+    async def again(self) -> None:
+        self.times += 1
+        self.asked.set()
+        await self.done.wait()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"), [(DeviceRefused, "stopped"), (DeviceLost, "lost")], ids=["no permission", "unplugged"]
+)
+async def test_a_job_that_waits_for_a_hand_is_shown_meanwhile_and_comes_back_after_it(
+    kind: type[DeviceLost | DeviceRefused], shown: str
+) -> None:
+    mended = Mended()
+    job, health = Scripted(kind("/dev/hidraw0: see to it", mended.again)), Health()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(supervise("reader", job.run, health, job.pause), name="reader")
+        async with asyncio.timeout(20):
+            await mended.asked.wait()
+            assert (health.state, health.error, health.failures) == (shown, "/dev/hidraw0: see to it", 1)
+            assert (job.pauses, job.settled.is_set(), task.done()) == ([], False, False)
+            mended.done.set()
+            await job.settled.wait()
+        task.cancel()
+    assert mended.times == 1
+    assert [pause <= FIRST_DELAY_S for pause in job.pauses] == [True]
+
+
+async def test_a_job_that_came_back_is_shown_running_and_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.supervise.SETTLED_S", 0.0)
+    mended, told = Mended(), asyncio.Queue[str]()
+    mended.done.set()
+    job = Scripted(DeviceRefused("no permission", mended.again))
+    health = Health()
+    health.on_change = lambda: told.put_nowait(f"{health.state} {health.error}")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(supervise("reader", job.run, health, job.pause), name="reader")
+        async with asyncio.timeout(20):
+            assert [await told.get(), await told.get()] == ["stopped no permission", "running None"]
+        task.cancel()
+
+
+async def test_a_hand_that_is_always_there_makes_no_busy_loop() -> None:
+    mended = Mended()
+    mended.done.set()
+    failures = [DeviceLost("gone", mended.again), DeviceRefused("no permission", mended.again)] * 10
+    job, health = Scripted(*failures), Health()
+    await until_settled(job, health)
+    assert (mended.times, len(job.pauses)) == (20, 20)
+    assert min(job.pauses) >= FIRST_DELAY_S / 2
+    assert max(job.pauses) <= FIRST_DELAY_S
+
+
+async def test_pauses_grow_anew_after_a_hand_came() -> None:
+    mended = Mended()
+    mended.done.set()
+    busy, gone = DeviceLost("in use by another program"), DeviceLost("unplugged", mended.again)
+    job = Scripted(*[busy] * 5, gone, busy, busy)
+    await until_settled(job, Health())
+    assert job.pauses[4] > FIRST_DELAY_S
+    assert job.pauses[5] <= FIRST_DELAY_S
+    assert job.pauses[6] <= 2 * FIRST_DELAY_S
+
+
+async def test_a_job_that_waits_for_a_hand_ends_with_the_gate() -> None:
+    stop, mended = asyncio.Event(), Mended()
+    job = Scripted(DeviceRefused("no permission", mended.again))
+    async with asyncio.TaskGroup() as group:
+        gate = group.create_task(run_until(stop, {"reader": job.run}, {"reader": Health()}), name="gate")
+        async with asyncio.timeout(20):
+            await mended.asked.wait()
+            stop.set()
+            await gate
+    assert not job.settled.is_set()
+
+
+@pytest.mark.parametrize("failure", [DeviceRefused("not a serial port"), TokenRefused("the token is not known")])
+async def test_a_job_that_no_hand_can_help_stays_stopped(failure: Exception) -> None:
+    job, health = Scripted(failure), Health()
+    await supervise("job", job.run, health, job.pause)
+    assert (health.state, job.pauses, job.settled.is_set()) == ("stopped", [], False)
+
+
+async def test_a_link_that_is_down_is_tried_again_by_itself() -> None:
+    job, health = Scripted(LinkDown("no connection"), LinkDown("no connection")), Health()
+    await until_settled(job, health)
+    assert (health.state, len(job.pauses)) == ("lost", 2)
+
+
+# --- the gate goes on -----------------------------------------------------------------------------------------------
 
 
 async def test_one_job_s_fault_leaves_the_others_alone() -> None:

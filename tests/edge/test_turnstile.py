@@ -23,7 +23,7 @@ LONG = 60.0
 async def working(lane: Lane) -> AsyncIterator[None]:
     """Run a lane's turnstile."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(lane.run_turnstile(), name="turnstile")
+        task = group.create_task(lane.door.run_releases(), name="turnstile")
         yield
         task.cancel()
 
@@ -140,10 +140,10 @@ async def test_turnstile_that_does_not_answer_is_shown_and_gets_no_second_pulse(
             first = await lane.offer("T-1")
             while turnstile.releases == 0:
                 await asyncio.sleep(0)
-            assert lane.turnstile_fault == "turnstile: gpio: no answer"
+            assert lane.door.fault == "turnstile: gpio: no answer"
             await lane.offer("T-2")
             await next_of(feed, "passage")
-    assert lane.turnstile_fault is None
+    assert lane.door.fault is None
     assert turnstile.releases == 2
     assert (await venue.journal())[0].scan_id == first.scan.scan_id
     assert said(await venue.lane("north-2").offer("T-1")) == ALREADY_USED

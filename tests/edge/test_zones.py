@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edge.core.model import Checkpoint, Controller, Direction
-from edge.gate import NotAllowed, NotFound
+from edge.judging import NotAllowed, NotFound
 from tests.edge.conftest import ADMITTED, ALREADY_USED, EVENING, Venue, open_venue, said
 
 TARAS = Controller("taras", "Тарас Шевчук", supervisor=True)

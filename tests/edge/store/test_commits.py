@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from edge.core.model import Controller
-from edge.gate import NotFound
+from edge.judging import NotFound
 from edge.reports import verify_journal
 from edge.store.tx import StoreRefusal, Tx
 from edge.store.writer import MAX_BATCH, CannotRecord

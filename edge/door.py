@@ -1,0 +1,227 @@
+"""What a lane does with its turnstile: releases it for each admission, and settles what it saw.
+
+An emergency holds the lane open: that is written down, shown, and nothing is released or taken back meanwhile.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from config.settings import LaneSettings
+from drivers.protocols import DeviceLost, DeviceRefused, Signals, Turnstile
+from edge.clock import GateClock
+from edge.core.admission import Reason
+from edge.core.model import ClockTrust, Direction
+from edge.hub import Hub
+from edge.store.records import Scan, new_scan_id
+from edge.store.store import Store
+from edge.store.tx import Tx
+from edge.store.writer import CannotRecord
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+"""How long to wait before a row is tried again that the disk did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Emergency:
+    """One began or ended: a row of the journal as soon as the disk takes it, of the time at which it happened."""
+
+    scan_id: str
+    reason: Reason
+    at: datetime
+    clock: ClockTrust
+
+
+class Door:
+    """The way through one lane; a lane without a turnstile has one that is always free.
+
+    `on_change` is called when what the lane shows of it has changed, `on_failure` with the reason why the journal
+    could not be written.
+    """
+
+    def __init__(
+        self,
+        settings: LaneSettings,
+        store: Store,
+        clock: GateClock,
+        hub: Hub,
+        turnstile: Turnstile | None,
+        on_change: Callable[[], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._lane = settings.id
+        self._store = store
+        self._clock = clock
+        self._hub = hub
+        self._turnstile = turnstile
+        self._on_change = on_change
+        self._on_failure = on_failure
+        self._admissions: asyncio.Queue[tuple[Scan, int]] = asyncio.Queue()
+        self._unanswered: str | None = None
+        self._signals = Signals()
+        self._openings = 0
+        """How often an emergency has opened the lane."""
+        self._blind = 0
+        """How often a guest could then go through unseen: the lane was opened, or its turnstile lost."""
+        self._unwritten: deque[_Emergency] = deque()
+        self._emergency = asyncio.Event()
+        self._told_open = False
+        """What the journal says, or soon will."""
+        self._heard = self._looked = False
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the turnstile, where something is."""
+        return self._unanswered or ("turnstile: it reports a fault; look at it" if self._signals.fault else None)
+
+    @property
+    def held_open(self) -> bool:
+        """An emergency holds the lane open."""
+        return self._signals.held_open
+
+    @property
+    def passage_at_once(self) -> str:
+        """What is known of the passage when the verdict is written; without a sensor an admission counts as passed."""
+        return "unknown" if self._turnstile and self._turnstile.passage_timeout_s is not None else "passed"
+
+    def admit(self, scan: Scan) -> None:
+        """Let one guest through, as soon as the one before is; who finds the lane held open just walks."""
+        if self._turnstile is not None and not self.held_open:
+            self._admissions.put_nowait((scan, self._openings))
+
+    # --- jobs -------------------------------------------------------------------------------------------------------
+
+    async def run_releases(self) -> NoReturn:
+        """Release the turnstile for each admission, one at a time, settle what it saw, and write emergencies down."""
+        assert self._turnstile is not None, "a lane without a turnstile has no such job"  # noqa: S101
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write_emergencies(), name=f"emergencies:{self._lane}")
+            while True:
+                scan, openings = await self._admissions.get()
+                await self._let_through(scan, openings, self._turnstile)
+
+    async def _let_through(self, scan: Scan, openings: int, turnstile: Turnstile) -> None:
+        """Release for one guest, who was admitted after so many openings; since another, they may have walked."""
+        if openings != self._openings:
+            return
+        blind = self._blind
+        try:
+            await turnstile.release()
+        except (DeviceLost, DeviceRefused) as exc:
+            self._set_unanswered(f"turnstile: {exc}")
+            return
+        self._set_unanswered(None)
+        if turnstile.passage_timeout_s is not None:
+            await self._settle(scan, blind, turnstile, turnstile.passage_timeout_s)
+
+    async def run_signals(self) -> None:
+        """Claim the turnstile and follow what its own contacts say.
+
+        Raises:
+            DeviceLost, DeviceRefused: as `Turnstile.signals`.
+        """
+        assert self._turnstile is not None, "a lane without a turnstile has no such job"  # noqa: S101
+        try:
+            async with aclosing(self._turnstile.signals()) as signals:
+                async for now in signals:
+                    self._set_unanswered(None)
+                    self._hear(now)
+        finally:
+            # What a turnstile that is gone last said is not known to be so any longer.
+            self._signals = Signals()
+            self._blind += 1
+            self._on_change()
+
+    def _hear(self, now: Signals) -> None:
+        """Take in what the contacts say, and wait for nothing: they are obeyed only while they are listened to."""
+        before, self._signals, self._heard = self._signals, now, True
+        if now.held_open and not before.held_open:
+            self._openings += 1
+            self._blind += 1
+        if now != before:
+            self._on_change()
+        if now.held_open != self._told_open:
+            self._told_open = now.held_open
+            self._tell(Reason.EMERGENCY_OPEN if now.held_open else Reason.EMERGENCY_OVER, self._clock.now())
+
+    def _tell(self, reason: Reason, at: datetime) -> None:
+        log.error("lane %s: %s", self._lane, reason)
+        self._unwritten.append(_Emergency(new_scan_id(at), reason, at, self._clock.trust))
+        self._emergency.set()
+
+    async def _write_emergencies(self) -> NoReturn:
+        """Note in the journal when an emergency opens the lane, and when it is over, however late the disk takes it."""
+        if not self._looked:
+            await self._look_back()
+        while True:
+            while self._unwritten:
+                if await self._written(self._unwritten[0]):
+                    self._unwritten.popleft()
+                else:
+                    await asyncio.sleep(AGAIN_S)
+            self._emergency.clear()
+            await self._emergency.wait()
+
+    async def _look_back(self) -> None:
+        """Find an emergency in the journal whose end was not written: it lasts, or ended while no gate was running."""
+        stood_open = await self._store.read(lambda tx: tx.stands_open(self._lane))
+        self._looked = True
+        if stood_open and self._unwritten:
+            self._unwritten.popleft()  # that it is open, which the journal says already
+        elif stood_open:
+            self._told_open = True
+            if self._heard:
+                self._hear(self._signals)
+
+    async def _written(self, what: _Emergency) -> bool:
+        here = self._settings
+        way = Direction.EXIT if here.direction == "exit" else Direction.ENTRY
+
+        def job(tx: Tx) -> Scan:
+            # A job that was stopped just after its commit is run again.
+            return tx.find(what.scan_id) or tx.note_event(
+                what.scan_id, here.id, here.checkpoint, way, what.reason, what.at, what.clock
+            )
+
+        try:
+            await self._store.write(job)
+        except CannotRecord as exc:
+            self._on_failure(str(exc))
+            return False
+        return True
+
+    async def _settle(self, scan: Scan, blind: int, turnstile: Turnstile, timeout_s: float) -> None:
+        """Wait for the guest to pass; who does not gets the ticket back, unless they may have gone through unseen."""
+        passed = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await turnstile.passed()
+        except TimeoutError:
+            passed = False
+        if not passed and blind != self._blind:
+            return
+        at, trust = self._clock.now(), self._clock.trust
+        new_id = new_scan_id(at)
+        try:
+            if passed:
+                await self._store.write(lambda tx: tx.passed(scan.scan_id, at))
+            else:
+                await self._store.write(lambda tx: tx.release(scan.scan_id, new_id, at, trust))
+        except CannotRecord as exc:
+            self._on_failure(str(exc))
+            return
+        word = "passed" if passed else "not_passed"
+        self._hub.publish({"kind": "passage", "scan_id": scan.scan_id, "lane": self._lane, "passage": word})
+
+    def _set_unanswered(self, fault: str | None) -> None:
+        if fault != self._unanswered:
+            self._unanswered = fault
+            self._on_change()

@@ -1,0 +1,132 @@
+"""Builds what the settings name of hardware. A driver's library is loaded only where its driver is."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from config.settings import (
+    EvdevReader,
+    FakeTurnstile,
+    GpioLights,
+    GpioTurnstile,
+    HidrawReader,
+    HttpTurnstile,
+    LaneSettings,
+    LineSettings,
+    ModbusTurnstile,
+    SerialReader,
+    TerminalReader,
+)
+from drivers.discovery import Wanted
+from drivers.gpio_lines import LineName
+from drivers.guard import LineGuard
+from drivers.hotplug import Hotplug
+from drivers.protocols import Clock, Lights, Scanner, Turnstile
+
+ReaderSettings = TerminalReader | SerialReader | EvdevReader | HidrawReader
+TurnstileSettings = FakeTurnstile | GpioTurnstile | HttpTurnstile | ModbusTurnstile
+
+
+class Hardware:
+    """One box's hardware: what all its drivers share, and how each is made."""
+
+    def __init__(self, lanes: Iterable[LaneSettings], clock: Clock) -> None:
+        self._clock = clock
+        paths = [reader.device for lane in lanes for reader in lane.readers if not isinstance(reader, TerminalReader)]
+        self.hotplug = Hotplug(path for path in paths if path)
+        self.guard = LineGuard()
+
+    def scanner(self, reader: ReaderSettings) -> Scanner:
+        """Build a reader."""
+        match reader:
+            case TerminalReader():
+                from drivers.scanner_terminal import TerminalScanner
+
+                return TerminalScanner(self._clock)
+            case SerialReader():
+                from drivers.scanner_serial import SerialLine, SerialScanner
+
+                line = SerialLine(
+                    reader.baud, reader.bits, reader.parity[0].upper(), reader.stop_bits, xonxoff=reader.xonxoff
+                )
+                return SerialScanner(wanted(reader), line, self._clock, self.hotplug)
+            case EvdevReader():
+                from drivers.keymaps import LAYOUTS
+                from drivers.scanner_evdev import EvdevScanner
+                from drivers.wedge_decoder import WedgeDecoder
+
+                decoder = partial(
+                    WedgeDecoder,
+                    LAYOUTS[reader.layout],
+                    prefix=reader.prefix,
+                    suffix=reader.suffix,
+                    gap_s=reader.gap_ms / 1000,
+                    max_chars=reader.max_length,
+                )
+                return EvdevScanner(
+                    wanted(reader), lambda caps_lock: decoder(caps_lock=caps_lock), self._clock, self.hotplug
+                )
+            case HidrawReader():
+                from drivers.scanner_hidraw import HidrawScanner
+
+                return HidrawScanner(wanted(reader), self._clock, self.hotplug)
+
+    def turnstile(self, chosen: TurnstileSettings | None) -> Turnstile | None:
+        """Build a turnstile; None: the lane has none."""
+        match chosen:
+            case None:
+                return None
+            case FakeTurnstile():
+                from drivers.turnstile_fake import FakeTurnstile as Imagined
+
+                timeout_s = chosen.passage_timeout_s if chosen.sensor else None
+                return Imagined(chosen.passes_after_s if chosen.passes else None, timeout_s)
+            case GpioTurnstile():
+                return self._gpio_turnstile(chosen)
+            case HttpTurnstile():
+                from drivers.turnstile_http import HttpCall
+                from drivers.turnstile_http import HttpTurnstile as Relay
+
+                on = HttpCall(**chosen.on.model_dump())
+                off = HttpCall(**chosen.off.model_dump()) if chosen.off else None
+                return Relay(on, off, chosen.pulse_ms, chosen.timeout_s, self.guard)
+            case ModbusTurnstile():
+                from drivers.turnstile_modbus import ModbusTurnstile as Coil
+
+                return Coil(**chosen.model_dump(exclude={"driver"}), guard=self.guard)
+
+    def _gpio_turnstile(self, chosen: GpioTurnstile) -> Turnstile:
+        from drivers.turnstile_gpio import GpioTurnstile as Relay
+        from drivers.turnstile_gpio import TurnstileLines
+
+        lines = TurnstileLines(
+            chosen.chip,
+            _line(chosen.release_line),
+            _line(chosen.passage_line) if chosen.passage_line else None,
+            _line(chosen.fault_line) if chosen.fault_line else None,
+            _line(chosen.open_line) if chosen.open_line else None,
+        )
+        return Relay(lines, chosen.pulse_ms, chosen.passage_timeout_s, self.guard, self.hotplug)
+
+    def lights(self, chosen: GpioLights | None) -> Lights | None:
+        """Build a lane's lamps and buzzer; None: it has none."""
+        if chosen is None:
+            return None
+        from drivers.lights_gpio import GpioLights as Lamps
+
+        named = {"green": chosen.green_line, "red": chosen.red_line, "buzzer": chosen.buzzer_line}
+        lines = {name: _line(line) for name, line in named.items() if line is not None}
+        return Lamps(chosen.chip, lines, self.guard, self.hotplug)
+
+
+def wanted(reader: SerialReader | EvdevReader | HidrawReader) -> Wanted:
+    """Return which device the settings mean."""
+    return Wanted(reader.device, reader.usb, reader.serial, reader.port)
+
+
+def device_name(reader: ReaderSettings) -> str:
+    """Name a reader's device for people."""
+    return "stdin" if isinstance(reader, TerminalReader) else str(wanted(reader))
+
+
+def _line(line: LineSettings) -> LineName:
+    return LineName(line.line, line.active_low, line.bias, line.debounce_ms)

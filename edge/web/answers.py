@@ -56,6 +56,17 @@ class ScanAnswer(Out):
     took_ms: float
 
 
+class NoticeAnswer(Out):
+    """What was offered is no ticket: a badge or an enrolment code, and what came of it."""
+
+    notice: Literal["shift_opened", "shift_closed", "not_assigned", "enrolled", "not_enrolled", "already_enrolled"]
+    look: Literal["noted", "refused"]
+    title: str
+    message: str
+    lane: str
+    at: str
+
+
 class JournalRow(Out):
     """One scan as sent to the CRM (design section 7)."""
 
@@ -190,9 +201,10 @@ class PersonOnShift(Out):
 
 
 class TurnstileStatus(Out):
-    """How the turnstile fares."""
+    """How the turnstile fares; `held_open`: by an emergency contact."""
 
     fault: str | None
+    held_open: bool
 
 
 class LaneStatus(Out):
@@ -215,13 +227,17 @@ class LaneStatus(Out):
 
 
 class ReaderStatus(Out):
-    """One reader of a lane."""
+    """One reader of a lane; `spoiled` counts codes that it did not send whole, `symbology` is the last code's."""
 
     lane: str
     driver: str
     device: str
     state: Literal["starting", "running", "lost", "stopped"]
     error: str | None
+    reads: int
+    spoiled: int
+    spoiled_why: str | None
+    symbology: str | None
 
 
 class StatusAnswer(Out):

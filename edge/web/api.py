@@ -7,7 +7,8 @@ from aiohttp import web
 
 from edge.box import Box
 from edge.core.model import Controller
-from edge.gate import Lane, NotAllowed, NotFound
+from edge.gate import Lane, NotATicket
+from edge.judging import NotAllowed, NotFound
 from edge.people import NotKnown
 from edge.web.bodies import (
     HistoryQuery,
@@ -46,7 +47,11 @@ class Api:
     async def scan(self, request: web.Request) -> web.Response:
         """Judge a code at a lane; the answer is on disk."""
         asked = await read_body(request, ScanRequest, big="code")
-        answer = await self._box.lane(asked.lane).offer(asked.code, asked.direction, asked.scan_id)
+        lane = self._box.lane(asked.lane)
+        try:
+            answer = await lane.offer(asked.code, asked.direction, asked.scan_id)
+        except NotATicket as what:
+            return web.json_response(await self._box.desk.take(lane, what), status=202)
         return web.json_response(answer.body())
 
     async def scans(self, request: web.Request) -> web.Response:

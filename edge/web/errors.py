@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from edge.gate import NotAllowed, NotFound
+from edge.judging import NotAllowed, NotFound
 from edge.people import NotKnown
 from edge.store.tx import StoreRefusal
 from edge.store.writer import CannotRecord

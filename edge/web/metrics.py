@@ -1,17 +1,39 @@
 """What Prometheus asks of the gate: counted as it happens, gauged when asked."""
 
 import math
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
 
 from edge.box import Box
 from edge.hub import Message
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+READER = ("lane", "driver", "device")
+
+
+class ReaderCounts(Collector):
+    """Counters that are not kept here: each reader's lane counts them, and its status tells."""
+
+    def __init__(self) -> None:
+        self.readers: Sequence[dict[str, Any]] = ()
+        """Each as in the status."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Return what the readers have read, and what of it was spoiled."""
+        reads = CounterMetricFamily("brama_reader_reads", "Codes that came whole since the start", labels=READER)
+        spoiled = CounterMetricFamily("brama_reader_spoiled", "Codes that did not come whole", labels=READER)
+        for reader in self.readers:
+            named = [reader[label] for label in READER]
+            reads.add_metric(named, reader["reads"])
+            spoiled.add_metric(named, reader["spoiled"])
+        return reads, spoiled
 
 
 class Metrics:
@@ -40,8 +62,11 @@ class Metrics:
         self._skew = self._gauge("clock_skew_seconds", "The CRM's time less the gate's")
         self._trusted = self._gauge("clock_trusted", "1: the gate is sure of the time")
         self._connected = self._gauge("crm_connected", "1: the CRM answers")
-        self._reader = self._gauge("reader_up", "1: the reader reads", "lane", "driver", "device")
+        self._reader = self._gauge("reader_up", "1: the reader reads", *READER)
+        self._counts = ReaderCounts()
+        self._registry.register(self._counts)
         self._recording = self._gauge("lane_can_record", "0: nobody is admitted, for it cannot be recorded", "lane")
+        self._open = self._gauge("lane_held_open", "1: an emergency holds it open", "lane")
         self._info = self._gauge("info", "The release", "version")
         box.hub.listen(self.hear)
 
@@ -75,9 +100,11 @@ class Metrics:
         self._info.labels(status["version"]).set(1)
         for reader in status["readers"]:
             up = reader["state"] == "running"
-            self._reader.labels(reader["lane"], reader["driver"], reader["device"]).set(up)
+            self._reader.labels(*(reader[label] for label in READER)).set(up)
+        self._counts.readers = status["readers"]
         for lane in status["lanes"]:
             self._recording.labels(lane["id"]).set(lane["cannot_record"] is None)
+            self._open.labels(lane["id"]).set(lane["turnstile"] is not None and lane["turnstile"]["held_open"])
 
 
 def _known(value: float | None) -> float:

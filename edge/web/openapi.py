@@ -26,6 +26,8 @@ class Call:
     answer: type[BaseModel] | str | None = None
     """A model, or the media type of what is no JSON."""
     status: int = 200
+    also: tuple[int, type[BaseModel], str] | None = None
+    """Another good answer: its status, model and meaning."""
     errors: Sequence[int] = ()
     takes: str = "application/json"
 
@@ -37,6 +39,7 @@ CALLS = (
         summary="Judge a code at a lane; the same scan_id again gives the same answer",
         body=bodies.ScanRequest,
         answer=answers.ScanAnswer,
+        also=(202, answers.NoticeAnswer, "No ticket but a badge or an enrolment code, and what came of it"),
         errors=(400, 404, 409, 413, 503),
     ),
     Call(
@@ -72,7 +75,7 @@ CALLS = (
     Call(
         method="get",
         path="/api/v1/live",
-        summary="WebSocket: the status first, then each verdict, passage, conflict and status as it happens",
+        summary="WebSocket: the status first, then each verdict, notice, passage, conflict and status as it happens",
         status=101,
         errors=(400,),
     ),
@@ -149,6 +152,7 @@ def document() -> dict[str, Any]:
     """Build the document."""
     inputs = [call.body for call in CALLS if call.body]
     outputs = [call.answer for call in CALLS if isinstance(call.answer, type)] + [answers.ErrorAnswer]
+    outputs += [call.also[1] for call in CALLS if call.also]
     modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in inputs]
     modes += [(model, "serialization") for model in outputs]
     refs, definitions = models_json_schema(modes, ref_template=REF)
@@ -200,4 +204,9 @@ def _responses(call: Call, refs: Any) -> dict[str, Any]:
     guard = set() if call.path == "/healthz" else {401, 403} | ({415} if call.method == "post" else set())
     error = {"application/json": {"schema": refs[answers.ErrorAnswer, "serialization"]}}
     refusals = {str(code): {"description": _TEXT[code], "content": error} for code in sorted({*call.errors, *guard})}
-    return {str(call.status): good, **refusals}
+    also = {}
+    if call.also is not None:
+        status, model, meaning = call.also
+        content = {"application/json": {"schema": refs[model, "serialization"]}}
+        also[str(status)] = {"description": meaning, "content": content}
+    return {str(call.status): good, **also, **refusals}

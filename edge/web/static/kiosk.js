@@ -2,23 +2,26 @@
 
 import { Refused, call, keepFeed } from "./link.js";
 import * as panel from "./panel.js";
-import { isMuted, play, wake } from "./sound.js";
-import { $, listHistory, lookOf, make, shapeOf, show, showAnswer } from "./stage.js";
+import { alarm, isMuted, play, wake } from "./sound.js";
+import { $, listHistory, lookOf, make, shapeOf, show, showAnswer, showNotice } from "./stage.js";
 import { duration, say, timeText, words } from "./words.js";
 
 const SHOWN_MS = 6000;
+const ENROLLING_MS = 40000; // the gate asks the CRM, and says within this time what came of it
 const HISTORY = 8;
+const SEEN = 8;
 const wanted = new URLSearchParams(location.search).get("lane");
 
 let connected = false;
 let status = null; // the gate's last word
 let statusAt = 0; // when it came, on this page's clock
 let history = [];
-let shown = null; // the answer on the stage
-let lastKey = "";
+let shown = null; // the answer or notice on the stage
+let seen = []; // keys of the newest of them
 let clearing = 0;
 
 const here = () => status?.lanes.find((each) => each.id === (wanted ?? status.lanes[0].id)) ?? null;
+const heldOpen = () => connected && Boolean(here()?.turnstile?.held_open);
 const gateNow = () => (status ? Date.parse(status.clock.now) + performance.now() - statusAt : Date.now());
 
 // --- the stage -------------------------------------------------------------------------------------------------------
@@ -26,20 +29,40 @@ const gateNow = () => (status ? Date.parse(status.clock.now) + performance.now()
 function forget() {
   clearTimeout(clearing);
   shown = null;
-  lastKey = "";
+  $("meanwhile").hidden = true;
+}
+
+/** While the panel is before the stage, say above it what happens at the gate. */
+function meanwhile(look, title) {
+  $("meanwhile").textContent = title;
+  $("meanwhile").dataset.look = look;
+  $("meanwhile").hidden = !$("panel").open;
 }
 
 function render() {
   const lane = here();
   document.body.dataset.connected = connected;
+  alarm(heldOpen());
   if (!connected) return show("plug", words.offline, words.offlineText, { state: "disconnected" });
   if (!status) return undefined;
   if (!lane) return show("warn", words.noLane, say("noLaneText", status.lanes.map((each) => each.id).join(", ")), { state: "fault" });
+  if (heldOpen()) return renderHeldOpen();
   if (lane.cannot_record) {
     forget();
     return show("warn", words.cannot, `${words.cannotText} ${lane.cannot_record}`, { state: "cannot-record" });
   }
-  return shown ? undefined : renderCalm(lane);
+  if (shown) return undefined;
+  forget();
+  return renderCalm(lane);
+}
+
+/** An emergency has the stage for as long as it lasts; a panel goes out of its way once. */
+function renderHeldOpen() {
+  if ($("stage").dataset.state !== "held-open") panel.close();
+  forget();
+  show("door", words.heldOpen, words.heldOpenText, { state: "held-open" });
+  meanwhile("door", `${words.heldOpen}. ${words.heldOpenText}`);
+  $("sound").hidden = !isMuted();
 }
 
 function renderCalm(lane) {
@@ -57,30 +80,36 @@ function renderCalm(lane) {
   return show("frame", words.ready, what, { state: "ready", ticket: lane.checkpoint_name, when: below });
 }
 
-/** Show an answer that is new to this page, with its sound. */
-function take(answer) {
-  if (answer.lane !== here()?.id) return;
-  const key = `${answer.scan_id} ${answer.repeat} ${answer.took_ms}`; // an answer comes by the feed and to who asked
-  if (key === lastKey) return;
-  forget();
-  lastKey = key;
-  shown = answer;
-  play(lookOf(answer));
-  showAnswer(answer, here().tz, gateNow(), SHOWN_MS, openOverride);
-  $("meanwhile").textContent = answer.title;
-  $("meanwhile").dataset.look = lookOf(answer);
-  $("meanwhile").hidden = !$("panel").open; // what happens at the gate while someone signs in
-  $("sound").hidden = !isMuted();
-  if (!answer.repeat) {
-    history = [answer, ...history.filter((each) => each.scan_id !== answer.scan_id)].slice(0, HISTORY);
+/** Tell whether this page has had it: all comes by the feed and to who asked, in either order. */
+function isKnown(told) {
+  const key = told.notice ? `${told.notice} ${told.at}` : `${told.scan_id} ${told.repeat} ${told.took_ms}`;
+  if (seen.includes(key)) return true;
+  seen = [key, ...seen].slice(0, SEEN);
+  return false;
+}
+
+/** Show an answer or a notice that is new to this page, with its sound. */
+function take(told) {
+  const lane = here();
+  if (told.lane !== lane?.id || isKnown(told)) return;
+  if (!told.notice && !told.repeat) {
+    history = [told, ...history.filter((each) => each.scan_id !== told.scan_id)].slice(0, HISTORY);
     renderHistory();
   }
-  clearing = setTimeout(calm, SHOWN_MS);
+  if (heldOpen() || (told.notice && lane.cannot_record)) return;
+  forget();
+  shown = told;
+  play(lookOf(told));
+  const ms = told.notice === "enrolling" ? ENROLLING_MS : SHOWN_MS;
+  if (told.notice) showNotice(told, lane.tz, gateNow(), ms);
+  else showAnswer(told, lane.tz, gateNow(), ms, openOverride);
+  meanwhile(lookOf(told), told.title);
+  $("sound").hidden = !isMuted();
+  clearing = setTimeout(calm, ms);
 }
 
 function calm() {
   forget();
-  $("meanwhile").hidden = true;
   render();
 }
 
@@ -105,17 +134,20 @@ function renderFrame() {
   $("event").textContent = [lane?.event_name, lane?.id, status?.device.name].filter(Boolean).join(" · ");
   $("open").textContent = lane ? words[lane.open ? "open" : "closed"] : "";
   $("open").className = `chip ${lane?.open ? "good" : "bad"}`;
-  $("open").hidden = !lane?.checkpoint;
+  $("open").hidden = !lane?.checkpoint || heldOpen(); // its hours are of no account then
   $("shift").textContent = lane?.controllers.map((each) => each.name).join(", ") || words.signIn;
   $("shift").hidden = !lane;
   document.title = [lane?.checkpoint_name ?? lane?.id, "Brama"].filter(Boolean).join(" · ");
 }
 
-/** Faults of other lanes are shown there. */
+/** Faults of other lanes are shown there, and what the stage says is not said again. */
 function concerns(fault, lane) {
   const found = /^(?:lane ([^:]+): |(?:reader|turnstile):([^:]+)[:])/.exec(fault);
   const about = found?.[1] ?? found?.[2];
-  return !about || (about === lane.id && !(lane.cannot_record && fault.includes(lane.cannot_record)));
+  if (!about) return true;
+  if (about !== lane.id) return false;
+  if (heldOpen()) return !fault.startsWith(`lane ${lane.id}: held open: `);
+  return !(lane.cannot_record && fault.includes(lane.cannot_record));
 }
 
 function renderBanners() {
@@ -175,7 +207,7 @@ async function loadHistory() {
 }
 
 function hear(message) {
-  if (message.kind === "verdict") return take(message);
+  if (message.kind === "verdict" || message.kind === "notice") return take(message);
   if (message.kind === "passage") {
     const row = history.find((each) => each.scan_id === message.scan_id);
     if (row) row.settled = message.passage;
@@ -197,7 +229,6 @@ function setConnected(now) {
   if (now === connected) return;
   connected = now;
   forget();
-  $("meanwhile").hidden = true;
   if (now) loadHistory();
   render();
   tick();
@@ -209,7 +240,8 @@ async function scan(code) {
     take(await call("POST", "/api/v1/scans", lane ? { code, lane } : { code }));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (!connected) return;
+    if (!connected || heldOpen()) return;
+    if (error.status === 0 && shown?.notice === "enrolling") return; // the CRM is slow; the feed tells how it ends
     forget();
     play("warn");
     shown = {};

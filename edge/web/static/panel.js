@@ -25,7 +25,7 @@ function open(title, hint, ...nodes) {
   $("panel-error").hidden = true;
   $("panel-body").replaceChildren(...nodes);
   if (!panel.open) {
-    $("meanwhile").hidden = true;
+    $("meanwhile").hidden = $("stage").dataset.state !== "held-open"; // an emergency is said above any panel
     panel.showModal();
   }
   panel.querySelector("input")?.focus();

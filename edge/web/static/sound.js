@@ -1,7 +1,10 @@
-// A sound for each verdict, told apart without looking: two rising tones, a low buzz, two falling tones.
+// A sound for each verdict, told apart without looking: two rising tones, a low buzz, two falling tones. A notice has one
+// short tone, an emergency a siren that comes again for as long as it lasts.
 
 const Context = window.AudioContext ?? window.webkitAudioContext;
+const ALARM_MS = 2000;
 let context = null;
+let alarming = 0;
 
 /** Start the sound system, as far as the browser lets a page do that; call again on a touch or a key. */
 export function wake() {
@@ -34,6 +37,13 @@ const SOUNDS = {
   tick: () => { tone(784, 0, 0.13, "triangle", 0.5); tone(1175, 0.13, 0.22, "triangle", 0.5); },
   cross: () => { tone(132, 0, 0.28, "sawtooth", 0.5); tone(110, 0.32, 0.42, "sawtooth", 0.5); },
   out: () => { tone(988, 0, 0.12, "sine", 0.5); tone(659, 0.12, 0.2, "sine", 0.5); },
+  card: () => { tone(880, 0, 0.14, "sine", 0.45); },
+  door: () => {
+    for (const from of [0, 0.5, 1]) {
+      tone(960, from, 0.25, "square", 0.6);
+      tone(640, from + 0.25, 0.25, "square", 0.6);
+    }
+  },
 };
 SOUNDS.eye = SOUNDS.warn = SOUNDS.cross;
 
@@ -42,4 +52,12 @@ export function play(look) {
   wake();
   if (context === null || context.state !== "running") return;
   SOUNDS[look]?.();
+}
+
+/** Sound the alarm, and again and again while `on`. */
+export function alarm(on) {
+  if (on === (alarming !== 0)) return;
+  clearInterval(alarming);
+  alarming = on ? setInterval(play, ALARM_MS, "door") : 0;
+  if (on) play("door");
 }

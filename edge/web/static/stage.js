@@ -1,13 +1,15 @@
-// The stage: one verdict, or what the lane is waiting for. All texts of others are set as text, never as markup.
+// The stage: one verdict or notice, or what the lane is waiting for. All texts of others are set as text, never as markup.
 
 import { say, timeText, words } from "./words.js";
 
 export const $ = (id) => document.getElementById(id);
 const stage = $("stage");
+const NOTICES = { noted: "card", refused: "cross", again: "eye" };
 let burning = null;
 
-/** Return the shape that stands for an answer; colour, sound and words go with it. */
+/** Return the shape that stands for an answer or a notice; colour, sound and words go with it. */
 export function lookOf(answer) {
+  if (answer.notice) return NOTICES[answer.look] ?? "card";
   if (answer.verdict === "admitted") return "tick";
   if (answer.verdict === "exited") return "out";
   return answer.reason === "unreadable" ? "eye" : "cross";
@@ -42,8 +44,8 @@ export function fit() {
     stage.style.setProperty("--text", text);
   };
   set();
-  while (!fits() && (title > 0.5 || text > 0.6)) {
-    if (title > 0.5) title -= 0.05;
+  while (!fits() && (title > 0.4 || text > 0.6)) {
+    if (title > 0.4) title -= 0.05;
     else text -= 0.05;
     set();
   }
@@ -81,6 +83,17 @@ export function showAnswer(answer, zone, now, burnMs, onOverride) {
     onAct: () => onOverride(answer),
     burnMs,
   });
+  strike();
+}
+
+/** Show a notice, which is no answer to a ticket; `zone`, `now` and `burnMs` as for an answer. */
+export function showNotice(notice, zone, now, burnMs) {
+  const when = timeText(notice.at, zone, now, true);
+  show(lookOf(notice), notice.title, notice.message, { state: "notice", when, burnMs });
+  strike();
+}
+
+function strike() {
   $("shape").parentNode.animate([{ transform: "scale(.72)" }, { transform: "scale(1)" }], { duration: 160, easing: "ease-out" });
   stage.animate([{ filter: "brightness(1.7)" }, { filter: "brightness(1)" }], { duration: 260 });
 }

@@ -1,5 +1,9 @@
-"""A real gate at one concert: two lanes at its North gate, one at its exit, on real files and real sockets."""
+"""A real gate at one concert: two lanes at its North gate, one at its exit, on real files and real sockets.
 
+The second lane has a turnstile; the pages are shown by a real browser.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -8,9 +12,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from argon2 import PasswordHasher
+from playwright.async_api import Browser, async_playwright
 
 from config.settings import Settings, check_settings
+from drivers.turnstile_fake import FakeTurnstile
 from edge.box import Box, reader_name
 from edge.clock import GateClock
 from edge.core.barcodes import lookup_of, lookup_text
@@ -25,15 +32,20 @@ from edge.core.model import (
     Reentry,
     TicketType,
 )
+from edge.desk import Desk
+from edge.enrolling import CrmLink
 from edge.gate import Lane
 from edge.hub import Hub
 from edge.people import People
-from edge.store.credentials import ApiTokens
+from edge.store.credentials import ApiTokens, Credentials
 from edge.store.store import Store, open_store
 from edge.store.tx import Identity
 from edge.supervise import Health
 from edge.web.app import ChangesSink, make_app
+from sync.crm_brama import BramaCrm
+from sync.engine import SyncEngine
 from sync.state import CrmHealth
+from tests.edge.web.kiosk import CHROMIUM, FLAGS, serve
 
 KEY = bytes(range(32))
 NOW = datetime(2026, 5, 1, 16, 2, tzinfo=UTC)
@@ -41,16 +53,38 @@ NOW = datetime(2026, 5, 1, 16, 2, tzinfo=UTC)
 PIN = "2468"
 
 
+class HandTicks:
+    """A monotonic clock that only the test moves, in seconds."""
+
+    def __init__(self) -> None:
+        self.ticks = 0.0
+
+    def __call__(self) -> float:
+        return self.ticks
+
+
 class Venue:
     """The gate under test, and what its CRM would do to it."""
 
-    def __init__(self, box: Box, tokens: ApiTokens) -> None:
+    def __init__(self, box: Box, tokens: ApiTokens, turnstile: FakeTurnstile, desk_time: HandTicks) -> None:
         self.box = box
         self.tokens = tokens
+        self.turnstile = turnstile
+        """That of the lane north-2."""
+        self.desk_time = desk_time
+        """By which a badge is read again."""
         self.pin = PIN
 
     def app(self, push: ChangesSink | None = None) -> web.Application:
         return make_app(self.box, self.tokens, push)
+
+    @asynccontextmanager
+    async def turnstile_heard(self) -> AsyncIterator[None]:
+        """Follow what the turnstile's contacts say."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.box.lane("north-2").door.run_signals(), name="turnstile")
+            yield
+            task.cancel()
 
     async def sells(self, *codes: str, **changes: Any) -> None:
         """Put tickets on the list; `changes` are columns by name."""
@@ -87,7 +121,7 @@ def the_settings(folder: Path, language: str) -> Settings:
             "device": {"name": "North 1", "data_path": str(folder), "language": language},
             "lane": [
                 {"id": "north-1", "checkpoint": "c-north"},
-                {"id": "north-2", "checkpoint": "c-north"},
+                {"id": "north-2", "checkpoint": "c-north", "turnstile": {"driver": "fake"}},
                 {"id": "out", "checkpoint": "c-exit", "direction": "exit"},
             ],
         },
@@ -124,6 +158,16 @@ async def _fill(store: Store, now: datetime) -> None:
         await session.commit("cursor-1", now)
 
 
+CREDENTIALS = Credentials(
+    url="http://none", device_id="device-1", name="North 1", organiser="Kyiv Concerts", token="t", lookup_key=KEY
+)
+
+
+def no_engine(_connector: BramaCrm) -> SyncEngine:
+    """Its CRM pushes."""
+    raise AssertionError("the settings name no CRM to pull from")
+
+
 @asynccontextmanager
 async def open_venue(folder: Path, language: str = "en") -> AsyncIterator[Venue]:
     """Open a gate in a folder."""
@@ -137,23 +181,30 @@ async def open_venue(folder: Path, language: str = "en") -> AsyncIterator[Venue]
         def changed() -> None:
             hub.publish({"kind": "status"})
 
+        turnstile, desk_time = FakeTurnstile(), HandTicks()
         lanes = {
-            each.id: Lane(each, settings.device.language, store, clock, hub, None, changed) for each in settings.lane
+            each.id: Lane(
+                each, settings.device.language, store, clock, hub, turnstile if each.turnstile else None, changed
+            )
+            for each in settings.lane
         }
         reader = reader_name("north-1", "serial", "/dev/ttyACM0")
+        crm, people = CrmHealth(state="connected"), People(store, clock, changed)
+        link = CrmLink(settings, store, crm, no_engine, CREDENTIALS)
         box = Box(
             settings=settings,
             store=store,
             clock=clock,
             hub=hub,
-            people=People(store, clock, changed),
+            people=people,
+            link=link,
+            desk=Desk(store, people, link, desk_time),
             lanes=lanes,
             healths={reader: Health(on_change=changed), "clock": Health()},
-            crm=CrmHealth(state="connected"),
+            crm=crm,
             name="North 1",
-            organiser="Kyiv Concerts",
         )
-        yield Venue(box, ApiTokens(folder))
+        yield Venue(box, ApiTokens(folder), turnstile, desk_time)
     assert defects == []
 
 
@@ -168,3 +219,18 @@ async def kyiv_venue(tmp_path: Path) -> AsyncIterator[Venue]:
     """The same gate, in Ukrainian."""
     async with open_venue(tmp_path, "uk") as opened:
         yield opened
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def server(venue: Venue) -> AsyncIterator[TestServer]:
+    server = await serve(venue.app())
+    yield server
+    await server.close()

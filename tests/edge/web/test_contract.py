@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import hdrs
+from aiohttp.test_utils import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp import AiohttpClient
 
+from drivers.protocols import Signals
+from edge.gate import ReaderCount
 from edge.web.answers import ErrorAnswer, StatusAnswer
 from sync.errors import BadFeed
 
@@ -64,6 +67,18 @@ async def test_every_reference_in_the_document_leads_somewhere(venue: "Venue", a
     assert references(document) <= known
 
 
+async def test_code_that_is_no_ticket_has_an_answer_of_its_own(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    document = await (await client.get("/api/v1/openapi.json")).json()
+    answers = document["paths"]["/api/v1/scans"]["post"]["responses"]
+    named = {status: answers[status]["content"]["application/json"]["schema"]["$ref"] for status in ("200", "202")}
+    assert {status: ref.rpartition("/")[2] for status, ref in named.items()} == {
+        "200": "ScanAnswer",
+        "202": "NoticeAnswer",
+    }
+    assert "shift_opened" in document["components"]["schemas"]["NoticeAnswer"]["properties"]["notice"]["enum"]
+
+
 def test_gate_at_work_does_not_carry_the_contract_along() -> None:
     code = "import sys, edge.web.app; print([m for m in ('edge.web.openapi', 'edge.web.answers') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -75,6 +90,8 @@ async def test_status_is_as_described(venue: "Venue", aiohttp_client: AiohttpCli
     status = StatusAnswer.model_validate(await (await client.get("/api/v1/status")).json())
     assert [(lane.id, lane.open) for lane in status.lanes] == [("north-1", True), ("north-2", True), ("out", True)]
     assert (status.readers[0].lane, status.readers[0].driver) == ("north-1", "serial")
+    assert (status.readers[0].reads, status.readers[0].spoiled, status.readers[0].spoiled_why) == (0, 0, None)
+    assert [lane.turnstile and lane.turnstile.held_open for lane in status.lanes] == [None, False, None]
     assert status.clock.trust == "trusted"
 
 
@@ -83,21 +100,44 @@ async def test_metrics_are_read_by_prometheus(venue: "Venue", aiohttp_client: Ai
     client = await aiohttp_client(venue.app())
     for code in ("T-1", "T-1", "X-1"):  # the second is the first shown again
         await client.post("/api/v1/scans", json={"code": code})
-    next(iter(venue.box.healths.values())).set("running")
-    text = await (await client.get("/metrics")).text()
-    samples = {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    reader, health = next(iter(venue.box.healths.items()))
+    health.set("running")
+    venue.box.readers[reader] = ReaderCount(reads=7, spoiled=2, spoiled_why="no suffix", symbology="]Q3")
+    samples, kinds = await _metrics(client)
     assert samples["brama_scans_total", "admitted", "admitted", "north-1"] == 1
     assert samples["brama_scans_total", "north-1", "refused", "unknown_ticket"] == 1
     assert samples["brama_decision_seconds_count", "north-1"] == 2
     assert samples["brama_backlog_scans",] == 2
     assert samples["brama_data_tickets",] == 1
     assert samples["brama_reader_up", "/dev/ttyACM0", "north-1", "serial"] == 1
+    assert samples["brama_reader_reads_total", "/dev/ttyACM0", "north-1", "serial"] == 7
+    assert samples["brama_reader_spoiled_total", "/dev/ttyACM0", "north-1", "serial"] == 2
+    assert kinds["brama_reader_reads"] == kinds["brama_reader_spoiled"] == "counter"
     assert samples["brama_lane_can_record", "north-1"] == 1
     assert samples["brama_crm_connected",] == 1
+
+
+async def test_metrics_tell_which_lane_is_held_open(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    async with client.ws_connect("/api/v1/live") as feed, venue.turnstile_heard():
+        await feed.receive_json()
+        venue.turnstile.say(Signals(held_open=True))
+        await feed.receive_json()
+        samples, _kinds = await _metrics(client)
+    assert {lane: samples["brama_lane_held_open", lane] for lane in ("north-1", "north-2", "out")} == {
+        "north-1": 0,
+        "north-2": 1,
+        "out": 0,
+    }
+
+
+async def _metrics(client: TestClient[Any, Any]) -> tuple[dict[tuple[str, ...], float], dict[str, str]]:
+    """Read the metrics as Prometheus does: each sample by its name and labels, each family's type."""
+    families = list(text_string_to_metric_families(await (await client.get("/metrics")).text()))
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value for family in families for sample in family.samples
+    }
+    return samples, {family.name: family.type for family in families}
 
 
 async def test_two_gates_in_one_process_count_apart(venue: "Venue", aiohttp_client: AiohttpClient) -> None:

@@ -1,72 +1,18 @@
 """The kiosk page in a real browser: what a controller sees, does and is kept from believing."""
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from edge.core.model import Checkpoint
+from tests.edge.web.kiosk import serve, stand_at
 
 if TYPE_CHECKING:
     from tests.edge.web.conftest import Venue
 
 pytestmark = pytest.mark.browser
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-class Kiosk:
-    """A page that someone stands at."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    async def types(self, text: str) -> None:
-        """Type as a keyboard-wedge scanner does, wherever the focus is."""
-        await self.page.keyboard.type(text)
-        await self.page.keyboard.press("Enter")
-
-    async def shows(self, state: str, look: str | None = None, title: str | None = None) -> None:
-        stage = self.page.locator("#stage")
-        await expect(stage).to_have_attribute("data-state", state, timeout=15_000)
-        if look:
-            await expect(stage).to_have_attribute("data-look", look)
-            await expect(self.page.locator("#shape")).to_have_attribute("href", f"#{look}")
-        if title:
-            await expect(self.page.locator("#title")).to_have_text(title)
-
-
-async def _serve(app: web.Application, port: int = 0) -> TestServer:
-    server = TestServer(app, port=port)
-    await server.start_server()
-    return server
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
-async def server(venue: "Venue") -> AsyncIterator[TestServer]:
-    server = await _serve(venue.app())
-    yield server
-    await server.close()
-
-
-async def stand_at(browser: Browser, server: TestServer, query: str = "") -> Kiosk:
-    page = await browser.new_page(viewport={"width": 1280, "height": 800})
-    kiosk = Kiosk(page)
-    await page.goto(f"http://127.0.0.1:{server.port}/{query}")
-    return kiosk
 
 
 async def test_an_evening_at_the_gate(venue: "Venue", browser: Browser, server: TestServer) -> None:
@@ -132,7 +78,7 @@ async def test_controller_signs_in_and_supervisor_admits(venue: "Venue", browser
 
 async def test_old_green_goes_when_the_gate_is_not_heard(venue: "Venue", browser: Browser) -> None:
     await venue.sells("T-1")
-    server = await _serve(venue.app())
+    server = await serve(venue.app())
     kiosk = await stand_at(browser, server)
     await kiosk.shows("ready")
     await kiosk.types("T-1")
@@ -142,7 +88,7 @@ async def test_old_green_goes_when_the_gate_is_not_heard(venue: "Venue", browser
     await server.close()
     await kiosk.shows("disconnected", "plug", "Page not connected")
     await expect(kiosk.page.locator("#ticket")).to_be_hidden()
-    again = await _serve(venue.app(), port)
+    again = await serve(venue.app(), port)
     await kiosk.shows("ready")
     await expect(kiosk.page.locator("#history li")).to_have_count(1)
     await again.close()
@@ -155,7 +101,7 @@ async def test_faults_are_loud(venue: "Venue", browser: Browser, server: TestSer
     await kiosk.shows("ready")
     venue.box.store.hold("the new list has 3 tickets, this one 5,000")
     next(iter(venue.box.healths.values())).set("lost", "unplugged; plug it in again")
-    venue.box.lane("north-2").turnstile_fault = "turnstile: does not answer"
+    venue.box.lane("north-2").door._set_unanswered("turnstile: does not answer")
     venue.box.publish_status()
     await expect(page.locator(".banner")).to_have_count(2)
     await expect(page.locator("#banners")).to_contain_text("5,000")
@@ -197,24 +143,13 @@ async def test_exit_lane_shows_the_way_out(venue: "Venue", browser: Browser, ser
 async def test_long_words_stay_on_the_screen(kyiv_venue: "Venue", browser: Browser, width: int) -> None:
     await kyiv_venue.sells("T-1", seat="Сектор B, ряд 12, місце 34", holder="Іван Франко-Костянтинівський")
     await kyiv_venue.box.lane("north-2").offer("T-1")
-    server = await _serve(kyiv_venue.app())
+    server = await serve(kyiv_venue.app())
     kiosk = await stand_at(browser, server)
     page = kiosk.page
     await page.set_viewport_size({"width": width, "height": 480 if width == 800 else 844})
     await kiosk.shows("ready", title="Готово")
     await kiosk.types("T-1")
     await kiosk.shows("refused", "cross", "ВЖЕ ВИКОРИСТАНО")
-    stage = await page.locator("#stage").bounding_box()
-    assert stage is not None
-    for part in ("#title", "#message", "#ticket", "#holder", "#act"):
-        box = await page.locator(part).bounding_box()
-        assert box is not None
-        assert box["x"] >= stage["x"]
-        assert box["x"] + box["width"] <= stage["x"] + stage["width"]
-        assert box["y"] >= stage["y"]
-        assert box["y"] + box["height"] <= stage["y"] + stage["height"]
-    assert await page.evaluate(
-        "document.querySelector('#title').scrollWidth <= document.querySelector('#title').clientWidth + 1"
-    )
+    await kiosk.keeps_on_stage("#title", "#message", "#ticket", "#holder", "#act")
     await server.close()
     assert kiosk.errors == []

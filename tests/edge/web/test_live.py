@@ -9,7 +9,8 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import BaseTestServer, TestClient, TestServer
 from pytest_aiohttp import AiohttpClient
 
-from edge.web.answers import ScanAnswer, StatusAnswer
+from drivers.protocols import Signals
+from edge.web.answers import NoticeAnswer, ScanAnswer, StatusAnswer
 from edge.web.live import LiveFeed
 
 if TYPE_CHECKING:
@@ -58,6 +59,33 @@ async def test_lane_that_cannot_record_is_told_at_once(venue: "Venue", aiohttp_c
         assert (await client.get("/readyz")).status == 503
         venue.box.lane("north-1").set_cannot_record(None)
         assert (await next_of(feed, "status"))["faults"] == []
+
+
+async def test_badge_is_told_as_a_notice_and_its_shift_as_a_status(
+    venue: "Venue", aiohttp_client: AiohttpClient
+) -> None:
+    client = await aiohttp_client(venue.app())
+    async with client.ws_connect("/api/v1/live") as feed:
+        await feed.receive_json()
+        posted = await (await client.post("/api/v1/scans", json={"code": "BADGE-1"})).json()
+        told = await next_of(feed, "notice")
+        assert told == {"kind": "notice", **posted}
+        NoticeAnswer.model_validate(posted)
+        assert (await next_of(feed, "status"))["shift"]["north-1"] == ["taras"]
+
+
+async def test_lane_that_is_held_open_is_told_at_once(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    async with client.ws_connect("/api/v1/live") as feed, venue.turnstile_heard():
+        await feed.receive_json()
+        venue.turnstile.say(Signals(held_open=True))
+        status = await next_of(feed, "status")
+        assert [lane["turnstile"] for lane in status["lanes"]] == [None, {"fault": None, "held_open": True}, None]
+        assert status["faults"][0].startswith("lane north-2: held open: ")
+        venue.turnstile.say(Signals(fault=True))
+        status = await next_of(feed, "status")
+        assert status["lanes"][1]["turnstile"]["held_open"] is False
+        assert status["faults"] == ["lane north-2: turnstile: it reports a fault; look at it"]
 
 
 async def test_burst_of_changes_gives_few_statuses(venue: "Venue", aiohttp_client: AiohttpClient) -> None:

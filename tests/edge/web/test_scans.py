@@ -10,7 +10,7 @@ from yarl import URL
 
 from edge.core.model import Checkpoint
 from edge.store.tx import Tx
-from edge.web.answers import HistoryAnswer, ScanAnswer, ScansAnswer
+from edge.web.answers import HistoryAnswer, NoticeAnswer, ScanAnswer, ScansAnswer
 
 if TYPE_CHECKING:
     from tests.edge.web.conftest import Venue
@@ -213,3 +213,39 @@ async def test_closed_checkpoint_says_so(venue: "Venue", aiohttp_client: Aiohttp
     client = await aiohttp_client(venue.app())
     answer = await (await client.post("/api/v1/scans", json={"code": "T-1"})).json()
     assert answer["reason"] == "checkpoint_closed"
+
+
+async def test_badge_is_no_scan_and_opens_a_shift_once(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    said: list[tuple[str, str]] = []
+    for pause_s in (0, 2.9, 2.9, 3, 1):  # the badge is taken away for `repeat_s` once, before the fourth read
+        venue.desk_time.ticks += pause_s
+        response = await client.post("/api/v1/scans", json={"code": "BADGE-1", "lane": "north-2"})
+        assert response.status == 202
+        notice = NoticeAnswer.model_validate(await response.json())
+        assert (notice.lane, "Тарас Шевчук" in notice.message) == ("north-2", True)
+        shift = (await (await client.get("/api/v1/status")).json())["shift"]["north-2"]
+        said.append((notice.notice, *shift))
+    opened, closed = ("shift_opened", "taras"), ("shift_closed",)
+    assert said == [opened, opened, opened, closed, closed]
+    assert (await venue.box.store.backlog()).head_seq == 0
+
+
+async def test_badge_of_another_checkpoint_opens_no_shift(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    theirs = Checkpoint("c-north", "concert", "North gate", controllers=("olena",))
+    await venue.puts("checkpoint", "c-north", theirs)
+    client = await aiohttp_client(venue.app())
+    response = await client.post("/api/v1/scans", json={"code": "BADGE-1"})
+    notice = NoticeAnswer.model_validate(await response.json())
+    assert (response.status, notice.notice, notice.look) == (202, "not_assigned", "refused")
+    assert (await (await client.get("/api/v1/status")).json())["shift"]["north-1"] == []
+
+
+async def test_enrolled_box_takes_no_enrolment_code(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(venue.app())
+    code = json.dumps({"brama": 1, "url": "https://another.example", "code": "ABC"})
+    response = await client.post("/api/v1/scans", json={"code": code})
+    notice = NoticeAnswer.model_validate(await response.json())
+    assert (response.status, notice.notice, notice.look) == (202, "already_enrolled", "refused")
+    assert "Kyiv Concerts" in notice.message
+    assert (await venue.box.store.backlog()).head_seq == 0

@@ -84,8 +84,8 @@ def demo(
 def enrol(url: str, code: str, config: ConfigPath = DEFAULT_PATH) -> None:
     """Make this box known to the CRM at URL, with the enrolment CODE that the CRM shows."""
     settings = _settings(config)
-    from edge.main import enrol as enrol_device
-    from edge.main import read_credentials
+    from edge.enrolling import enrol as enrol_device
+    from edge.enrolling import read_credentials
     from sync.errors import EnrolmentRefused, LinkDown
 
     try:
@@ -195,6 +195,33 @@ def doctor(config: ConfigPath = DEFAULT_PATH) -> None:
         _fail(str(exc), EXIT_BAD_SETTINGS)
     if not print_findings(asyncio.run(examine(settings))):
         raise typer.Exit(1)
+
+
+@app.command()
+def devices(
+    watch: Annotated[str, typer.Option(help="Show what this one sends: its number in the list, or a path.")] = "",
+    driver: Annotated[str, typer.Option(help="evdev, hidraw or serial; left out: told from the device.")] = "",
+    layout: Annotated[str, typer.Option(help="Keyboard that it imitates: us, uk, de, fr, ua, ru.")] = "us",
+    suffix: Annotated[str, typer.Option(help="What it types after a code: enter, tab, none.")] = "enter",
+    baud: Annotated[int, typer.Option(help="Speed of a serial port.")] = 9600,
+) -> None:
+    """List scanners, serial ports and GPIO chips, how the settings name them, and what a scanner sends."""
+    from drivers.protocols import DeviceLost, DeviceRefused
+    from edge.devices import chosen_reader, print_devices
+    from edge.devices import watch as watch_device
+
+    if not watch:
+        print_devices()
+        return
+    try:
+        reader = chosen_reader(watch, driver or None, layout, suffix, baud)
+    except (BadSettings, ValueError) as exc:
+        _fail(str(exc))
+    typer.echo(f"{reader.device}: scan something; Ctrl-C ends this.")
+    try:
+        asyncio.run(watch_device(reader, typer.echo))
+    except (DeviceLost, DeviceRefused) as exc:
+        _fail(f"{exc}" + ("; the gate itself may have it: systemctl stop brama" if "grabbed" in str(exc) else ""))
 
 
 @sync_app.command("now")

@@ -1,18 +1,21 @@
 """`brama doctor`: looks for faults, each with what mends it. Reads only; the gate may run meanwhile."""
 
+import asyncio
 import contextlib
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
-from config.settings import BadSettings, SerialReader, Settings
+from config.settings import BadSettings, Settings
 from edge.clock import AGREE_S, kernel_synchronised, wall_clock
+from edge.enrolling import crm_url
+from edge.examine_hardware import examine_hardware
+from edge.finding import Finding
 from edge.reports import verify_journal
 from edge.store.credentials import BadCredentials, Credentials, load_credentials
 from edge.store.database import connect_read_only
@@ -20,15 +23,6 @@ from sync.crm_brama import BramaCrm
 from sync.errors import LinkDown, TokenRefused
 
 LEAST_FREE_MB = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at; `mend` says what to do about it."""
-
-    level: Literal["ok", "note", "fault"]
-    what: str
-    mend: str = ""
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -39,8 +33,9 @@ async def examine(settings: Settings) -> list[Finding]:
     except BadCredentials as exc:
         credentials = None
         findings.append(Finding("fault", str(exc)))
-    findings += _readers(settings)
-    return findings + await _crm(settings, credentials)
+    running = await _health_of_running(settings)
+    findings += await asyncio.to_thread(lambda: list(examine_hardware(settings, running)))
+    return findings + await _crm(settings, credentials, running)
 
 
 def _folder(path: Path) -> Iterator[Finding]:
@@ -89,33 +84,18 @@ def _databases(path: Path) -> Iterator[Finding]:
         yield Finding("fault", f"databases: {exc}", "restart the gate: it sets a damaged file aside and goes on")
 
 
-def _readers(settings: Settings) -> Iterator[Finding]:
-    for lane in settings.lane:
-        if not lane.readers:
-            yield Finding("note", f"lane {lane.id}: no reader of its own", "it takes codes from its page and the API")
-        for reader in lane.readers:
-            if not isinstance(reader, SerialReader):
-                continue
-            what = f"lane {lane.id}: {reader.device}"
-            if not Path(reader.device).exists():
-                yield Finding("fault", f"{what}: not there", "plug it in, or mend device; see /dev/serial/by-id")
-            elif not os.access(reader.device, os.R_OK | os.W_OK):
-                yield Finding("fault", f"{what}: no permission", "add the gate's user to the group dialout")
-            else:
-                yield Finding("ok", what)
-
-
-async def _crm(settings: Settings, credentials: Credentials | None) -> list[Finding]:
+async def _crm(settings: Settings, credentials: Credentials | None, running: dict[str, Any]) -> list[Finding]:
     synced = kernel_synchronised()
     clock = Finding("ok" if synced else "note", f"clock: {'kept' if synced else 'not kept'} by NTP")
-    if settings.crm is None:
-        return [clock, Finding("note", "crm: none in the settings", "push mode or brama enrol")]
-    if credentials is None:
-        mend = f"brama enrol {settings.crm.url} CODE, with a code from the CRM"
+    if credentials is None and settings.crm is not None:
+        mend = f"scan an enrolment code of the CRM, or: brama enrol {settings.crm.url} CODE"
         return [clock, Finding("fault", "crm: this box is not enrolled", mend)]
-    connector = BramaCrm(settings.crm.url, credentials.token)
+    url = crm_url(settings, credentials)
+    if url is None or credentials is None:
+        return [clock, Finding("note", "crm: none in the settings", "push mode, or scan an enrolment code of a CRM")]
+    connector = BramaCrm(url, credentials.token)
     try:
-        answer, round_trip_s = await connector.heartbeat(await _health_of_running(settings))
+        answer, round_trip_s = await connector.heartbeat(running)
     except TokenRefused as exc:
         return [clock, Finding("fault", f"crm: {exc}")]
     except LinkDown as exc:
@@ -123,7 +103,7 @@ async def _crm(settings: Settings, credentials: Credentials | None) -> list[Find
     finally:
         await connector.close()
     skew_s = (answer.time - wall_clock()).total_seconds() + round_trip_s / 2
-    findings = [clock, Finding("ok", f"crm: {settings.crm.url} answers in {round_trip_s * 1000:.0f} ms")]
+    findings = [clock, Finding("ok", f"crm: {url} answers in {round_trip_s * 1000:.0f} ms")]
     if abs(skew_s) > AGREE_S:
         findings.append(Finding("fault", f"clock: {skew_s:.0f} s from the CRM's", "timedatectl set-ntp true"))
     return findings

@@ -6,7 +6,7 @@ The environment overrides a key: `BRAMA_WEB__PORT=8081`. Secrets are never in it
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -206,12 +206,20 @@ class GpioTurnstile(_Table):
 
 
 class HttpCall(_Table):
-    """A request to a network relay."""
+    """A request to a network relay: a template in which `{lane}`, `{pulse_ms}` and `{pulse_s}` are filled in."""
 
     method: Literal["GET", "POST", "PUT"] = "GET"
     url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+([/?][^\s#]*)?$"), AfterValidator(_address)]
     body: Annotated[str, Field(max_length=4096)] | None = None
     content_type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+$")] = "application/json"
+
+    def filled(self, facts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the request with its places filled; other braces, such as those of JSON, stay as they are."""
+        found = self.model_dump()
+        for name, value in facts.items():
+            found["url"] = found["url"].replace(f"{{{name}}}", value)
+            found["body"] = found["body"] and found["body"].replace(f"{{{name}}}", value)
+        return found
 
 
 class HttpTurnstile(_Table):

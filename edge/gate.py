@@ -243,7 +243,8 @@ class Lane:
         except CannotRecord as exc:
             self.set_cannot_record(str(exc))
             raise
-        self.set_cannot_record(None)
+        if isinstance(judged, Judged) and judged.fresh:  # else nothing was written, which proves nothing of the disk
+            self.set_cannot_record(None)
         return judged
 
     def set_cannot_record(self, why: str | None) -> None:

@@ -70,9 +70,9 @@ class Hardware:
 
                 return HidrawScanner(wanted(reader), self._clock, self.hotplug)
 
-    def turnstile(self, chosen: TurnstileSettings | None) -> Turnstile | None:
-        """Build a turnstile; None: the lane has none."""
-        match chosen:
+    def turnstile(self, lane: LaneSettings) -> Turnstile | None:
+        """Build a lane's turnstile; None: it has none."""
+        match chosen := lane.turnstile:
             case None:
                 return None
             case FakeTurnstile():
@@ -86,8 +86,9 @@ class Hardware:
                 from drivers.turnstile_http import HttpCall
                 from drivers.turnstile_http import HttpTurnstile as Relay
 
-                on = HttpCall(**chosen.on.model_dump())
-                off = HttpCall(**chosen.off.model_dump()) if chosen.off else None
+                facts = {"lane": lane.id, "pulse_ms": f"{chosen.pulse_ms}", "pulse_s": f"{chosen.pulse_ms / 1000:g}"}
+                on = HttpCall(**chosen.on.filled(facts))
+                off = HttpCall(**chosen.off.filled(facts)) if chosen.off else None
                 return Relay(on, off, chosen.pulse_ms, chosen.timeout_s, self.guard)
             case ModbusTurnstile():
                 from drivers.turnstile_modbus import ModbusTurnstile as Coil

@@ -102,7 +102,7 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
         healths: dict[str, Health] = {}
 
         def make_lane(chosen: LaneSettings) -> Lane:
-            turnstile, lights = hardware.turnstile(chosen.turnstile), hardware.lights(chosen.lights)
+            turnstile, lights = hardware.turnstile(chosen), hardware.lights(chosen.lights)
             return Lane(chosen, settings.device.language, store, clock, hub, turnstile, host.changed, lights)
 
         sync_now, accept = asyncio.Event(), asyncio.Event()

@@ -19,8 +19,9 @@ _USB_DEVICE = re.compile(r"\d+-\d+(\.\d+)*")
 _LONG_BITS = 8 * struct.calcsize("l")
 _KEYS_OF_A_SCANNER = (*range(2, 12), 28)
 """KEY_1 to KEY_0 and KEY_ENTER (linux/input-event-codes.h): a power button or a mouse lacks them."""
-_POS_PAGE = b"\x05\x8c"
-"""Usage page 0x8C, as a report descriptor begins (HID Point of Sale Usage Tables)."""
+_POS_SCANNER = bytes.fromhex("058c0902a1")
+"""The beginning of a collection of usage page 0x8C, usage 0x02 in a report descriptor, as config/70-brama.rules has it
+(HID Point of Sale Usage Tables)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ class Found:
         """Vendor and product as settings name them."""
         return f"{self.vendor}:{self.product}" if self.vendor and self.product else None
 
-    def names(self) -> str:
-        """Say how the settings may name it."""
-        keys = {"usb": self.usb, "serial": self.serial, "port": self.port}
+    def names(self, *, fully: bool = False) -> str:
+        """Say how the settings may name it: wherever it is plugged in if it has a serial number, or `fully`."""
+        keys = {"usb": self.usb, "serial": self.serial, "port": self.port if fully or not self.serial else None}
         # What is printable and quoted for JSON is quoted for TOML.
         told = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items() if value]
         return ", ".join(told) or f'device = "{self.path}"'
@@ -84,7 +85,7 @@ def pick(wanted: Wanted, find: Callable[[], Iterable[Found]], what: str, again: 
         raise DeviceLost(f"{wanted}: not connected; plug it in, or see brama devices for what is", again)
     several = _one_face_each(found)
     if len(several) > 1:
-        told = [each.names() for each in several[:2]]
+        told = [each.names(fully=True) for each in several[:2]]
         both = told if told[0] != told[1] else [f'device = "{each.path}"' for each in several[:2]]
         raise DeviceRefused(f"{wanted}: {len(several)} devices answer to that; name one: {'; or '.join(both)}", again)
     return several[0]
@@ -115,7 +116,7 @@ def find_hid_pos(sysfs: Path = SYSFS) -> list[Found]:
     """Return scanners in HID-POS mode."""
     found = []
     for node in sorted((sysfs / "class/hidraw").glob("hidraw*")):
-        if not descriptor_of(node.name, sysfs).startswith(_POS_PAGE):
+        if _POS_SCANNER not in descriptor_of(node.name, sysfs):
             continue
         said = dict(line.split("=", 1) for line in _lines(node / "device/uevent") if "=" in line)
         # HID_ID=0003:00000C2E:00000B61: bus, vendor, product.

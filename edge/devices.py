@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -32,16 +33,22 @@ class Listed:
     driver: str
     found: Found
 
+    fully: bool
+    """Another one is named alike but for its port."""
+
     @property
     def reader(self) -> str:
         """The entry in the settings that means it."""
-        return f'{{ driver = "{self.driver}", {self.found.names()} }}'
+        return f'{{ driver = "{self.driver}", {self.found.names(fully=self.fully)} }}'
 
 
 def list_devices() -> list[Listed]:
     """Return what is connected, in the order of the kinds."""
     both = [(driver, each) for driver, (_, find) in KINDS.items() for each in find()]
-    return [Listed(number, driver, each) for number, (driver, each) in enumerate(both, 1)]
+    names = Counter((driver, each.names()) for driver, each in both)
+    return [
+        Listed(number, driver, each, names[driver, each.names()] > 1) for number, (driver, each) in enumerate(both, 1)
+    ]
 
 
 def print_devices() -> None:

@@ -286,7 +286,7 @@ def test_what_a_device_says_of_itself_reaches_no_terminal(sys: Sys) -> None:
     (found,) = find_keyboards(sys.root)
     assert found.name == "red?[31m??Scanner"
     assert found.serial == 'S"\\1?[31m'
-    assert found.names() == r'usb = "0c2e:0b61", serial = "S\"\\1?[31m", port = "1-1.2"'
+    assert found.names(fully=True) == r'usb = "0c2e:0b61", serial = "S\"\\1?[31m", port = "1-1.2"'
     assert keyboard_of(sys, serial='S"\\1?[31m') == found
 
 

@@ -130,17 +130,21 @@ def test_a_number_means_what_the_list_shows_by_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "entry"),
+    ("serial", "port", "twice", "named"),
     [
-        (
-            Found("/dev/input/event3", "Honeywell", "0c2e", "0b61", "S1", "1-1.2", ""),
-            '{ driver = "evdev", usb = "0c2e:0b61", serial = "S1", port = "1-1.2" }',
-        ),
-        (Found("/dev/ttyS0", "serial port", None, None, None, None, ""), '{ driver = "evdev", device = "/dev/ttyS0" }'),
+        ("S1", "1-1.2", False, 'usb = "0c2e:0b61", serial = "S1"'),
+        ("S1", "1-1.2", True, 'usb = "0c2e:0b61", serial = "S1", port = "1-1.2"'),
+        (None, "1-1.2", False, 'usb = "0c2e:0b61", port = "1-1.2"'),
     ],
 )
-def test_a_device_is_named_by_what_stays_the_same(found: Found, entry: str) -> None:
-    assert Listed(1, "evdev", found).reader == entry
+def test_a_device_is_named_by_what_stays_the_same(serial: str | None, port: str, twice: bool, named: str) -> None:
+    found = Found("/dev/input/event3", "Honeywell", "0c2e", "0b61", serial, port, "")
+    assert Listed(1, "evdev", found, twice).reader == f'{{ driver = "evdev", {named} }}'
+
+
+def test_a_device_that_tells_nothing_of_itself_is_named_by_its_path() -> None:
+    found = Found("/dev/ttyS0", "serial port", None, None, None, None, "")
+    assert Listed(1, "serial", found, False).reader == '{ driver = "serial", device = "/dev/ttyS0" }'
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

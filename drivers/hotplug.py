@@ -6,8 +6,8 @@ moment later; each of these is an event.
 
 import asyncio
 import errno
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -37,10 +37,20 @@ class Hotplug:
         self._count = 0
         self._watching = False
         self._changed = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
 
     def again(self) -> Again:
         """Take note of the present; return what waits for the first change since."""
         return partial(self._after, self._count)
+
+    @contextmanager
+    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call `listener` at each change, at once."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     async def _after(self, count: int) -> None:
         while self._count == count:
@@ -89,6 +99,8 @@ class Hotplug:
         self._count += 1
         self._changed.set()
         self._changed = asyncio.Event()
+        for listener in tuple(self._listeners):
+            listener()
 
 
 def _watched(inotify: Inotify, folder: Path) -> Path | None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import NoReturn
 
+from drivers.descriptor import is_readable
 from drivers.gpio_lines import LineName, Lines, claimed
 from drivers.guard import LineGuard
 from drivers.hotplug import Hotplug
@@ -22,6 +23,7 @@ class GpioLights:
         self._hotplug = hotplug
         self._look = Look.DARK
         self._shown = asyncio.Event()
+        self._gone = False
 
     def show(self, look: Look) -> None:
         """Say this from now on, in place of what was said before."""
@@ -37,16 +39,25 @@ class GpioLights:
             DeviceLost, DeviceRefused: as `gpio_lines.claimed`.
         """
         again = self._hotplug.again()
+        self._gone = False
         await self._guard.ready()
         key = f"{self._chip} lights {' '.join(str(line.line) for line in self._names.values())}"
         with claimed(self._chip, self._names, {}, self._guard, key, again) as lines:
             if self._look not in ENDLESS:
                 self._look = Look.DARK
             try:
-                while True:
-                    await self._play(lines)
+                with self._hotplug.listening(lambda: self._look_for(lines)):
+                    while not self._gone:
+                        await self._play(lines)
             except OSError as exc:
                 raise DeviceLost(f"{key}: {exc.strerror}", again) from exc
+            raise DeviceLost(f"{key}: the chip is gone", again)
+
+    def _look_for(self, lines: Lines) -> None:
+        """Find out whether the chip is gone: outputs would tell only when they are next set."""
+        if is_readable(lines.descriptor):
+            self._gone = True
+            self._shown.set()
 
     async def _play(self, lines: Lines) -> None:
         """Play one look to its end, or until there is another; then wait for that."""

@@ -70,7 +70,8 @@ class GpioTurnstile:
             try:
                 said = self._look(lines)
                 yield said
-                while await until_readable(lines.descriptor):
+                while True:
+                    await self._changed(lines)
                     if "passage" in lines.risen():
                         self._passed.set()
                     if (now := self._look(lines)) != said:
@@ -79,6 +80,13 @@ class GpioTurnstile:
                 raise DeviceLost(f"{self._key}: {exc.strerror}", again) from exc
             finally:
                 self._lines, self._held = None, False
+
+    async def _changed(self, lines: Lines) -> None:
+        """Wait until a contact has changed or the chip is gone, of which the kernel tells nobody who waits already."""
+        plugged = asyncio.Event()
+        with self._hotplug.listening(plugged.set):
+            while not await until_readable(lines.descriptor, wake=plugged):
+                plugged.clear()
 
     def _look(self, lines: Lines) -> Signals:
         """Read the contacts; hold the lane open for as long as one says so."""

@@ -5,9 +5,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import decision, memory
+from bench import decision, memory, relay
 
-BENCHES: dict[str, Callable[[Path], None]] = {"decision": decision.run, "memory": memory.run}
+BENCHES: dict[str, Callable[[Path], None]] = {"decision": decision.run, "memory": memory.run, "relay": relay.run}
 
 
 def main(names: list[str]) -> None:

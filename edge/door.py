@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -25,6 +25,9 @@ from edge.store.writer import CannotRecord
 
 log = logging.getLogger(__name__)
 
+CLAIM_S = 3.0
+"""How long after an admission a turnstile that is not claimed yet may still be released: a gate that was killed is back
+by then, and a guest still stands there."""
 AGAIN_S = 1.0
 """How long to wait before a row is tried again that the disk did not take."""
 
@@ -37,6 +40,15 @@ class _Emergency:
     reason: Reason
     at: datetime
     clock: ClockTrust
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """A guest to be let through, admitted after so many openings; `claim_by_s` is the loop's time."""
+
+    scan: Scan
+    openings: int
+    claim_by_s: float
 
 
 class Door:
@@ -64,9 +76,10 @@ class Door:
         self._turnstile = turnstile
         self._on_change = on_change
         self._on_failure = on_failure
-        self._admissions: asyncio.Queue[tuple[Scan, int]] = asyncio.Queue()
+        self._admissions: asyncio.Queue[_Admission] = asyncio.Queue()
         self._unanswered: str | None = None
         self._signals = Signals()
+        self._claimed = asyncio.Event()
         self._openings = 0
         """How often an emergency has opened the lane."""
         self._blind = 0
@@ -95,7 +108,8 @@ class Door:
     def admit(self, scan: Scan) -> None:
         """Let one guest through, as soon as the one before is; who finds the lane held open just walks."""
         if self._turnstile is not None and not self.held_open:
-            self._admissions.put_nowait((scan, self._openings))
+            claim_by_s = asyncio.get_running_loop().time() + CLAIM_S
+            self._admissions.put_nowait(_Admission(scan, self._openings, claim_by_s))
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
@@ -105,12 +119,14 @@ class Door:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._write_emergencies(), name=f"emergencies:{self._lane}")
             while True:
-                scan, openings = await self._admissions.get()
-                await self._let_through(scan, openings, self._turnstile)
+                await self._let_through(await self._admissions.get(), self._turnstile)
 
-    async def _let_through(self, scan: Scan, openings: int, turnstile: Turnstile) -> None:
-        """Release for one guest, who was admitted after so many openings; since another, they may have walked."""
-        if openings != self._openings:
+    async def _let_through(self, admission: _Admission, turnstile: Turnstile) -> None:
+        """Release for one guest; since an emergency they may have walked."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(admission.claim_by_s):
+                await self._claimed.wait()
+        if admission.openings != self._openings:
             return
         blind = self._blind
         try:
@@ -120,7 +136,7 @@ class Door:
             return
         self._set_unanswered(None)
         if turnstile.passage_timeout_s is not None:
-            await self._settle(scan, blind, turnstile, turnstile.passage_timeout_s)
+            await self._settle(admission.scan, blind, turnstile, turnstile.passage_timeout_s)
 
     async def run_signals(self) -> None:
         """Claim the turnstile and follow what its own contacts say.
@@ -132,11 +148,13 @@ class Door:
         try:
             async with aclosing(self._turnstile.signals()) as signals:
                 async for now in signals:
+                    self._claimed.set()
                     self._set_unanswered(None)
                     self._hear(now)
         finally:
             # What a turnstile that is gone last said is not known to be so any longer.
             self._signals = Signals()
+            self._claimed.clear()
             self._blind += 1
             self._on_change()
 

@@ -23,9 +23,10 @@ LONG = 60.0
 async def working(lane: Lane) -> AsyncIterator[None]:
     """Run a lane's turnstile."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(lane.door.run_releases(), name="turnstile")
+        tasks = [group.create_task(job()) for job in (lane.door.run_signals, lane.door.run_releases)]
         yield
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def next_of(feed: "asyncio.Queue[Message | None]", kind: str) -> Message:

@@ -19,6 +19,9 @@ from sync.errors import EnrolmentRefused, LinkDown
 Said = dict[str, Any]
 
 
+KEPT_ANSWERS = 64
+
+
 class Desk:
     """Opens and closes shifts by badge, and enrols the box; says at the lane what came of it."""
 
@@ -31,21 +34,32 @@ class Desk:
         self._monotonic = monotonic
         self._seen: dict[tuple[str, str], tuple[float, Notice]] = {}
         """When each badge was last before a lane's readers, and what came of it."""
+        self._answers: dict[str, Said] = {}
+        """By the scan's id, where the caller gave one; the oldest first."""
         self._one_at_a_time = asyncio.Lock()
 
-    async def take(self, lane: Lane, what: NotATicket) -> Said:
+    async def take(self, lane: Lane, what: NotATicket, scan_id: str | None = None) -> Said:
         """Do what the read asks for; return what was said of it at the lane.
+
+        Whoever names the scan, and sends it again for want of an answer, gets the same answer and nothing is done.
 
         Raises:
             CannotRecord: the journal cannot be written.
         """
+        if scan_id is not None and scan_id in self._answers:
+            return self._answers[scan_id]
         match what:
             case BadgeRead(controller=controller):
-                return await self._badge(lane, controller)
+                said = await self._badge(lane, controller)
             case EnrolmentRead(asked=asked):
-                return await self._enrol(lane, asked)
+                said = await self._enrol(lane, asked)
             case _:
                 raise AssertionError(f"nobody knows what to do with {what!r}")
+        if scan_id is not None:
+            self._answers[scan_id] = said
+            if len(self._answers) > KEPT_ANSWERS:
+                del self._answers[next(iter(self._answers))]
+        return said
 
     async def _badge(self, lane: Lane, who: Controller) -> Said:
         """Open or close a shift, once however often the badge is read until it has been away for a while."""
@@ -59,6 +73,8 @@ class Desk:
                 except CannotRecord as exc:
                     lane.set_cannot_record(str(exc))
                     raise
+                if notice is not Notice.NOT_ASSIGNED:  # then the disk took a row
+                    lane.set_cannot_record(None)
             self._seen[key] = now, notice
         return lane.notice(notice, name=who.name)
 

@@ -1,26 +1,22 @@
 """What a lane does with its turnstile: releases it for each admission, and settles what it saw.
 
-An emergency holds the lane open: that is written down, shown, and nothing is released or taken back meanwhile.
+An emergency holds the lane open: nothing is released or taken back meanwhile.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NoReturn
 
 from config.settings import LaneSettings
 from drivers.protocols import DeviceLost, DeviceRefused, Signals, Turnstile
 from edge.clock import GateClock
-from edge.core.admission import Reason
-from edge.core.model import ClockTrust, Direction
+from edge.emergency_log import EmergencyLog
 from edge.hub import Hub
 from edge.store.records import Scan, new_scan_id
 from edge.store.store import Store
-from edge.store.tx import Tx
 from edge.store.writer import CannotRecord
 
 log = logging.getLogger(__name__)
@@ -28,18 +24,6 @@ log = logging.getLogger(__name__)
 CLAIM_S = 3.0
 """How long after an admission a turnstile that is not claimed yet may still be released: a gate that was killed is back
 by then, and a guest still stands there."""
-AGAIN_S = 1.0
-"""How long to wait before a row is tried again that the disk did not take."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Emergency:
-    """One began or ended: a row of the journal as soon as the disk takes it, of the time at which it happened."""
-
-    scan_id: str
-    reason: Reason
-    at: datetime
-    clock: ClockTrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +68,7 @@ class Door:
         """How often an emergency has opened the lane."""
         self._blind = 0
         """How often a guest could then go through unseen: the lane was opened, or its turnstile lost."""
-        self._unwritten: deque[_Emergency] = deque()
-        self._emergency = asyncio.Event()
-        self._told_open = False
-        """What the journal says, or soon will."""
-        self._heard = self._looked = False
+        self.emergencies = EmergencyLog(settings, store, clock, on_failure)
 
     @property
     def fault(self) -> str | None:
@@ -114,12 +94,10 @@ class Door:
     # --- jobs -------------------------------------------------------------------------------------------------------
 
     async def run_releases(self) -> NoReturn:
-        """Release the turnstile for each admission, one at a time, settle what it saw, and write emergencies down."""
+        """Release the turnstile for each admission, one at a time, and settle what it saw."""
         assert self._turnstile is not None, "a lane without a turnstile has no such job"  # noqa: S101
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._write_emergencies(), name=f"emergencies:{self._lane}")
-            while True:
-                await self._let_through(await self._admissions.get(), self._turnstile)
+        while True:
+            await self._let_through(await self._admissions.get(), self._turnstile)
 
     async def _let_through(self, admission: _Admission, turnstile: Turnstile) -> None:
         """Release for one guest; since an emergency they may have walked."""
@@ -138,8 +116,8 @@ class Door:
         if turnstile.passage_timeout_s is not None:
             await self._settle(admission.scan, blind, turnstile, turnstile.passage_timeout_s)
 
-    async def run_signals(self) -> None:
-        """Claim the turnstile and follow what its own contacts say.
+    async def run_signals(self, on_claimed: Callable[[], None] = lambda: None) -> None:
+        """Claim the turnstile, tell that it is, and follow what its own contacts say.
 
         Raises:
             DeviceLost, DeviceRefused: as `Turnstile.signals`.
@@ -148,7 +126,9 @@ class Door:
         try:
             async with aclosing(self._turnstile.signals()) as signals:
                 async for now in signals:
-                    self._claimed.set()
+                    if not self._claimed.is_set():
+                        self._claimed.set()
+                        on_claimed()
                     self._set_unanswered(None)
                     self._hear(now)
         finally:
@@ -160,61 +140,13 @@ class Door:
 
     def _hear(self, now: Signals) -> None:
         """Take in what the contacts say, and wait for nothing: they are obeyed only while they are listened to."""
-        before, self._signals, self._heard = self._signals, now, True
+        before, self._signals = self._signals, now
         if now.held_open and not before.held_open:
             self._openings += 1
             self._blind += 1
         if now != before:
             self._on_change()
-        if now.held_open != self._told_open:
-            self._told_open = now.held_open
-            self._tell(Reason.EMERGENCY_OPEN if now.held_open else Reason.EMERGENCY_OVER, self._clock.now())
-
-    def _tell(self, reason: Reason, at: datetime) -> None:
-        log.error("lane %s: %s", self._lane, reason)
-        self._unwritten.append(_Emergency(new_scan_id(at), reason, at, self._clock.trust))
-        self._emergency.set()
-
-    async def _write_emergencies(self) -> NoReturn:
-        """Note in the journal when an emergency opens the lane, and when it is over, however late the disk takes it."""
-        if not self._looked:
-            await self._look_back()
-        while True:
-            while self._unwritten:
-                if await self._written(self._unwritten[0]):
-                    self._unwritten.popleft()
-                else:
-                    await asyncio.sleep(AGAIN_S)
-            self._emergency.clear()
-            await self._emergency.wait()
-
-    async def _look_back(self) -> None:
-        """Find an emergency in the journal whose end was not written: it lasts, or ended while no gate was running."""
-        stood_open = await self._store.read(lambda tx: tx.stands_open(self._lane))
-        self._looked = True
-        if stood_open and self._unwritten:
-            self._unwritten.popleft()  # that it is open, which the journal says already
-        elif stood_open:
-            self._told_open = True
-            if self._heard:
-                self._hear(self._signals)
-
-    async def _written(self, what: _Emergency) -> bool:
-        here = self._settings
-        way = Direction.EXIT if here.direction == "exit" else Direction.ENTRY
-
-        def job(tx: Tx) -> Scan:
-            # A job that was stopped just after its commit is run again.
-            return tx.find(what.scan_id) or tx.note_event(
-                what.scan_id, here.id, here.checkpoint, way, what.reason, what.at, what.clock
-            )
-
-        try:
-            await self._store.write(job)
-        except CannotRecord as exc:
-            self._on_failure(str(exc))
-            return False
-        return True
+        self.emergencies.hear(now.held_open)
 
     async def _settle(self, scan: Scan, blind: int, turnstile: Turnstile, timeout_s: float) -> None:
         """Wait for the guest to pass; who does not gets the ticket back, unless they may have gone through unseen."""

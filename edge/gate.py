@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from config.settings import LaneSettings
-from drivers.protocols import Lights, Look, Scanner, Spoiled, Turnstile
+from drivers.protocols import Lights, Look, Read, Scanner, Spoiled, Turnstile
 from edge.clock import GateClock
 from edge.core.admission import Reason, instant_text
 from edge.core.enrolment import EnrolmentCode, enrolment_of
@@ -322,12 +322,18 @@ class Lane:
                     continue
                 count.reads, count.symbology = count.reads + 1, read.symbology
                 try:
-                    shown(await self.offer(read.code, direction, at=read.at))
-                except NotATicket as what:
-                    if others is not None:
-                        await others(self, what)
+                    await self._take(read, direction, shown, others)
                 except CannotRecord as exc:
                     log.error("lane %s: %s", self.id, exc)  # noqa: TRY400 (shown on the lane; the trace says no more)
+
+    async def _take(
+        self, read: Read, direction: str | None, shown: Callable[[Answer], None], others: TakeOther | None
+    ) -> None:
+        try:
+            shown(await self.offer(read.code, direction, at=read.at))
+        except NotATicket as what:
+            if others is not None:
+                await others(self, what)
 
     def _spoiled(self, read: Spoiled, count: ReaderCount) -> None:
         count.spoiled, count.spoiled_why = count.spoiled + 1, read.why

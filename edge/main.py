@@ -135,7 +135,8 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
         jobs["clock"] = partial(_watch_clock, clock)
         jobs["record probe"] = partial(_probe, box)
         jobs["archive"] = partial(_archive, store, clock, settings.journal.keep_days)
-        healths |= {name: Health(on_change=host.changed) for name in jobs}
+        for name in jobs:
+            healths[name] = Health(on_change=host.changed, settles=not name.startswith("turnstile:"))
         app = make_app(box, ApiTokens(data_path), PushSink(puller, store))
         address = await _listen(opened, app, settings)
         opened.callback(hub.close)
@@ -184,8 +185,9 @@ def _add_lane_jobs(jobs: dict[str, Job], box: Box, hardware: Hardware) -> None:
     """Add what makes the lanes live, in the order in which a person would look for a fault."""
     for lane in box.lanes.values():
         if lane.settings.turnstile is not None:
-            jobs[f"turnstile:{lane.id}"] = lane.door.run_signals
+            jobs[f"turnstile:{lane.id}"] = partial(lane.door.run_signals, partial(_claimed, box, lane))
             jobs[f"releases:{lane.id}"] = lane.door.run_releases
+            jobs[f"emergencies:{lane.id}"] = lane.door.emergencies.run
         if lane.lights is not None:
             jobs[f"lights:{lane.id}"] = lane.lights.run
         for reader in lane.settings.readers:
@@ -194,6 +196,11 @@ def _add_lane_jobs(jobs: dict[str, Job], box: Box, hardware: Hardware) -> None:
             shown = _say if isinstance(reader, TerminalReader) else _say_nothing
             scanner = hardware.scanner(reader)
             jobs[name] = partial(lane.pump, scanner, reader.direction, shown, others=box.desk.take, count=count)
+
+
+def _claimed(box: Box, lane: Lane) -> None:
+    """Show that a lane has its turnstile."""
+    box.healths[f"turnstile:{lane.id}"].set("running")
 
 
 def _say(answer: Answer) -> None:

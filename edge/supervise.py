@@ -33,6 +33,8 @@ class Health:
     state: State = "starting"
     error: str | None = None
     failures: int = 0
+    settles: bool = True
+    """The job runs once it has not failed for a while; False: it says itself when it has its device."""
     on_change: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def set(self, state: State, error: str | None = None) -> None:
@@ -60,7 +62,7 @@ async def supervise(
         started = loop.time()
         again: Again | None = None
         state: State = "lost"
-        settled = loop.call_later(SETTLED_S, health.set, "running")
+        settled = loop.call_later(SETTLED_S, health.set, "running") if health.settles else None
         try:
             await job()
             log.error("%s: the job returned, which it never should", name)
@@ -73,7 +75,8 @@ async def supervise(
             log.exception("%s: defect", name)
             error = f"defect: {type(exc).__name__}: {exc}; see the log"
         finally:
-            settled.cancel()
+            if settled is not None:
+                settled.cancel()
         if (task := asyncio.current_task()) is not None and task.cancelling():
             # The job failed while it was being stopped, and so hid that it was: it must not start again.
             raise asyncio.CancelledError

@@ -51,7 +51,7 @@ class Api:
         try:
             answer = await lane.offer(asked.code, asked.direction, asked.scan_id)
         except NotATicket as what:
-            return web.json_response(await self._box.desk.take(lane, what), status=202)
+            return web.json_response(await self._box.desk.take(lane, what, asked.scan_id), status=202)
         return web.json_response(answer.body())
 
     async def scans(self, request: web.Request) -> web.Response:

@@ -296,3 +296,23 @@ async def test_reads_are_counted_whatever_comes_of_them(here: Staffed) -> None:
     await here.shows("FORGED", "BADGE-TARAS", "\x1d", count=count)
     assert (count.reads, count.spoiled, count.symbology) == (3, 0, None)
     assert said(await here.lane.offer("FORGED")) == ("refused", "unknown_ticket")
+
+
+async def test_badge_that_is_sent_again_for_want_of_an_answer_does_nothing_more(here: Staffed) -> None:
+    first = await here.desk.take(here.lane, BadgeRead(TARAS), "phone-1")
+    here.venue.hand.pass_(60)
+    assert await here.desk.take(here.lane, BadgeRead(TARAS), "phone-1") == first
+    assert await here.on_shift() == ["taras"]
+    await here.desk.take(here.lane, BadgeRead(TARAS), "phone-2")
+    assert await here.on_shift() == []
+
+
+async def test_reader_goes_on_after_a_badge_that_the_disk_did_not_take(here: Staffed) -> None:
+    await here.venue.sells("T-1")
+    await here.venue.sql("PRAGMA query_only=1")
+    count = ReaderCount()
+    await here.shows("BADGE-TARAS", "BADGE-TARAS", count=count)
+    assert (count.reads, here.lane.cannot_record is None) == (2, False)
+    await here.venue.sql("PRAGMA query_only=0")
+    await here.shows("T-1")
+    assert here.lane.cannot_record is None

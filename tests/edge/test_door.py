@@ -13,7 +13,7 @@ import pytest
 from config.settings import LaneSettings, check_settings
 from drivers.protocols import DeviceLost, Lights, Look, Signals, Turnstile
 from drivers.turnstile_fake import FakeTurnstile
-from edge import door
+from edge import emergency_log
 from edge.box import HELD_OPEN
 from edge.core.model import Controller
 from edge.gate import Lane
@@ -117,7 +117,8 @@ class Entrance:
     async def at_work(self) -> AsyncIterator[None]:
         """Run the turnstile's two jobs."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job()) for job in (self.door.run_signals, self.door.run_releases)]
+            jobs = (self.door.run_signals, self.door.run_releases, self.door.emergencies.run)
+            tasks = [group.create_task(job()) for job in jobs]
             yield
             for task in tasks:
                 task.cancel()
@@ -292,7 +293,7 @@ async def test_guest_whose_time_is_up_without_an_emergency_gets_the_ticket_back(
 async def test_emergency_that_the_disk_does_not_take_is_obeyed_and_written_down_later(
     venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "AGAIN_S", 0.0)
+    monkeypatch.setattr(emergency_log, "AGAIN_S", 0.0)
     turnstile = HandTurnstile()
     here = Entrance(venue, turnstile)
     await venue.sql("PRAGMA query_only=1")
@@ -362,7 +363,7 @@ async def test_emergency_that_ended_while_the_gate_was_down_is_over_in_the_journ
         later = Entrance(venue, HandTurnstile(contacts))
         async with later.at_work():
             async with asyncio.timeout(20):
-                while not (later.door._looked and later.door._heard):
+                while not later.door.emergencies._looked_back or later.door.emergencies._now_open is None:
                     await asyncio.sleep(0)
             if contacts is NORMAL:
                 await rows(venue, 2)
@@ -496,7 +497,7 @@ async def test_gate_tells_its_page_of_an_emergency_and_keeps_it_out_of_the_histo
     async with open_gate(settings, defects.append) as gate, asyncio.TaskGroup() as group:
         gate.box.hub.listen(lambda _message: news.poke())
         mine = {name: job for name, job in gate.jobs.items() if name.endswith(":north-1")}
-        assert sorted(mine) == ["releases:north-1", "turnstile:north-1"]
+        assert sorted(mine) == ["emergencies:north-1", "releases:north-1", "turnstile:north-1"]
         group.create_task(run_until(stop, mine, gate.box.healths))
         open_lane = gate.box.lane(None)
         turnstile = open_lane.door._turnstile

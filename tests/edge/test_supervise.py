@@ -198,3 +198,28 @@ async def test_a_slow_onlooker_is_told_to_go_and_the_others_get_all() -> None:
         assert slow.empty()
         hub.close()
         assert await quick.get() is None
+
+
+async def test_a_job_that_says_itself_when_it_has_its_device_is_not_taken_for_running_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.supervise.SETTLED_S", 0.0)
+    claimed = asyncio.Event()
+    health, settling = Health(settles=False), Health()
+
+    async def job() -> None:
+        await claimed.wait()
+        health.set("running")
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(supervise("turnstile", job, each)) for each in (health, settling)]
+        async with asyncio.timeout(20):
+            while settling.state != "running":
+                await asyncio.sleep(0)
+            assert health.state == "starting"
+            claimed.set()
+            while health.state != "running":
+                await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()

@@ -1,7 +1,11 @@
-"""Waiting for a file descriptor that has something to read, beside the event loop."""
+"""File descriptors of devices: waiting, beside the event loop, for one that has something to read."""
 
 import asyncio
+import errno
 import select
+
+GONE = frozenset({errno.ENODEV, errno.EIO, errno.ENOENT, errno.ENXIO})
+"""By these the kernel tells that a device is not there any more: evdev by ENODEV, hidraw and terminals by EIO."""
 
 
 async def until_readable(descriptor: int, timeout_s: float | None = None, *, wake: asyncio.Event | None = None) -> bool:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from drivers.protocols import Again, DeviceLost, DeviceRefused
 
+RULES_MEND = "copy config/70-brama.rules to /etc/udev/rules.d, then: udevadm control --reload && udevadm trigger"
+"""What gives a gate the devices that no group of the distribution does."""
 SYSFS = Path("/sys")
 _USB_DEVICE = re.compile(r"\d+-\d+(\.\d+)*")
 _LONG_BITS = 8 * struct.calcsize("l")

@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from drivers.guard import LineGuard
+from drivers.discovery import RULES_MEND
+from drivers.guarding import GpioGuard
 from drivers.protocols import Again, DeviceLost, DeviceRefused
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 CONSUMER = "brama"
 """Under this name the kernel shows our lines to others."""
+THE_KERNEL = "the kernel"
+"""Who uses a line that is used under no name."""
 Bias = Literal["as_is", "disabled", "pull_up", "pull_down"]
 
 
@@ -32,6 +35,34 @@ class LineName:
     active_low: bool = False
     bias: Bias = "as_is"
     debounce_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedLine:
+    """One line as the kernel shows it. `name` and `user` are None where it has none; `user` is `CONSUMER` if ours."""
+
+    offset: int
+    name: str | None
+    user: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedChip:
+    """One chip as it is now; `lines` are all that it has, by offset."""
+
+    path: str
+    label: str
+    lines: tuple[DescribedLine, ...]
+
+    def line(self, line: int | str) -> DescribedLine | None:
+        """Find a line as a claim would: by offset, by name, or by an offset written as text; None: there is none."""
+        if isinstance(line, str) and (named := next((each for each in self.lines if each.name == line), None)):
+            return named
+        try:
+            offset = int(line)
+        except ValueError:
+            return None
+        return self.lines[offset] if 0 <= offset < len(self.lines) else None
 
 
 class Lines:
@@ -83,7 +114,7 @@ def claimed(
     chip: str,
     outputs: Mapping[str, LineName],
     inputs: Mapping[str, LineName],
-    guard: LineGuard,
+    guard: GpioGuard,
     key: str,
     again: Again,
 ) -> Iterator[Lines]:
@@ -121,7 +152,7 @@ def claimed(
 
 
 @contextmanager
-def _opened(chip: str, again: Again) -> "Iterator[Chip]":
+def _opened(chip: str, again: Again | None) -> "Iterator[Chip]":
     try:
         import gpiod
     except ModuleNotFoundError as exc:
@@ -132,14 +163,33 @@ def _opened(chip: str, again: Again) -> "Iterator[Chip]":
     try:
         opened = gpiod.Chip(path)
     except PermissionError as exc:
-        mend = "copy config/70-brama.rules to /etc/udev/rules.d, then udevadm trigger"
-        raise DeviceRefused(f"{path}: no permission; {mend}", again) from exc
+        raise DeviceRefused(f"{path}: no permission; {RULES_MEND}", again) from exc
     except OSError as exc:
         if exc.errno in {errno.ENOTTY, errno.EINVAL, errno.ENODEV}:
             raise DeviceRefused(f"{path}: not a GPIO chip; see brama devices for those that are", again) from exc
         raise DeviceLost(f"{path}: {exc.strerror}", again) from exc
     with opened:
         yield opened
+
+
+def describe_chip(chip: str) -> DescribedChip:
+    """Look at a chip that is named as settings name it, and claim nothing.
+
+    Raises:
+        DeviceLost: no such chip, or it went.
+        DeviceRefused: no permission, not a chip, or gpiod is not installed.
+    """
+    with _opened(chip, None) as opened:
+        try:
+            about = opened.get_info()
+            lines = [opened.get_line_info(offset) for offset in range(about.num_lines)]
+        except OSError as exc:
+            raise DeviceLost(f"{chip}: {exc.strerror}; see brama devices for those that are") from exc
+        described = [
+            DescribedLine(each.offset, each.name or None, (each.consumer or THE_KERNEL) if each.used else None)
+            for each in lines
+        ]
+        return DescribedChip(opened.path, about.label, tuple(described))
 
 
 def chip_path(chip: str) -> str | None:
@@ -202,5 +252,5 @@ def _translated(
     if exc.errno != errno.EBUSY:
         return DeviceRefused(f"{name}: the kernel does not give these lines ({exc.strerror}); check them", again)
     infos = [chip.get_line_info(offset) for offset in offsets]
-    taken = ", ".join(f"line {each.offset} by {each.consumer or 'the kernel'}" for each in infos if each.used)
+    taken = ", ".join(f"line {each.offset} by {each.consumer or THE_KERNEL}" for each in infos if each.used)
     return DeviceLost(f"{name}: in use: {taken or exc.strerror}; stop that program, or name another line")

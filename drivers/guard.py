@@ -1,8 +1,10 @@
 """The gate's end of the line guard: starts it, keeps it alive, and tells it what to make safe."""
 
 import asyncio
+import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from drivers.protocols import DeviceLost
 
 SCRIPT = Path(__file__).with_name("line_guard.py")
 START_TIMEOUT_S = 10.0
-END_TIMEOUT_S = 5.0
+END_TIMEOUT_S = 8.0
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class LineGuard:
         self._ready = asyncio.Event()
         self.pid: int | None = None
         """The guard's process, while there is one."""
+        self._is_deaf = False
+        """It did not take a message, and has been killed for it."""
 
     async def ready(self) -> None:
         """Ask for the guard, and wait until it runs."""
@@ -70,7 +74,7 @@ class LineGuard:
         self._arm(key, after_s, {})
 
     def arm(self, key: str, action: NetworkAction, deadline_s: float) -> None:
-        """Have a network relay's pulse undone; see `drivers.guarding.Guard`."""
+        """Have a network relay's pulse undone; see `drivers.guarding.NetworkGuard`."""
         told = {"host": action.host, "port": action.port, "tls": action.tls, "payload": action.payload.hex()}
         self._arm(key, deadline_s, told)
 
@@ -83,9 +87,10 @@ class LineGuard:
         """Start the guard when it is first wanted, and wait for its end, which ought not to come.
 
         Raises:
-            DeviceLost: it ended, or did not start.
+            DeviceLost: it ended, did not listen, or did not start.
         """
         await self._wanted.wait()
+        self._is_deaf = False
         try:
             ours, child = _started()
         except OSError as exc:
@@ -96,7 +101,8 @@ class LineGuard:
             self._link, self.pid = None, None
             self._ready.clear()
             await _end(ours, child)
-        raise DeviceLost(f"line guard: ended by itself ({child.returncode}); starting it anew")
+        why = "did not listen" if self._is_deaf else f"ended by itself ({child.returncode})"
+        raise DeviceLost(f"line guard: {why}; starting it anew")
 
     async def _serve(self, link: socket.socket, child: subprocess.Popen[bytes]) -> None:
         if not await until_readable(link.fileno(), START_TIMEOUT_S) or not _heard(link):
@@ -121,8 +127,13 @@ class LineGuard:
         data = json.dumps(message).encode()
         try:
             socket.send_fds(self._link, [data], [] if descriptor is None else [descriptor])
-        except OSError:
-            return  # it has ended, which `run` is about to find out; the next one is told all that stands
+        except OSError as exc:
+            # If it has ended, `run` is about to find out, and the next one is told all that stands. One that is stopped
+            # or starved now knows what is no longer true; it must not act on that when it wakes, not even to make safe:
+            # it might close what a fire has opened.
+            if exc.errno not in {errno.EPIPE, errno.ECONNRESET} and self.pid is not None:
+                self._is_deaf = True
+                os.kill(self.pid, signal.SIGKILL)
 
 
 def _started() -> tuple[socket.socket, subprocess.Popen[bytes]]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from drivers.descriptor import is_readable
 from drivers.gpio_lines import LineName, Lines, claimed
-from drivers.guard import LineGuard
+from drivers.guarding import GpioGuard
 from drivers.hotplug import Hotplug
 from drivers.light_patterns import ENDLESS, steps
 from drivers.protocols import DeviceLost, Look
@@ -15,7 +15,7 @@ from drivers.protocols import DeviceLost, Look
 class GpioLights:
     """Plays a pattern a verdict on the lines that there are; a newer verdict cuts the older one's short."""
 
-    def __init__(self, chip: str, lines: Mapping[str, LineName], guard: LineGuard, hotplug: Hotplug) -> None:
+    def __init__(self, chip: str, lines: Mapping[str, LineName], guard: GpioGuard, hotplug: Hotplug) -> None:
         """`lines` are some of `light_patterns.LINES`, by name."""
         self._chip = chip
         self._names = lines

@@ -25,7 +25,7 @@ class LineDecoder:
         return codes
 
     def flush(self) -> str | None:
-        """Return what is held at the end of the stream, if anything."""
+        """Forget what is held, and return it if it is more than blanks: no line end is to come."""
         return self._take()
 
     @property

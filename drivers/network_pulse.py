@@ -5,11 +5,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from drivers.guarding import Guard, NetworkAction
+from drivers.guarding import MARGIN_S, NetworkAction, NetworkGuard
 from drivers.protocols import DeviceLost
 
-MARGIN_S = 0.5
-"""The guard ends a pulse that has lasted so much longer than it may: the gate hangs."""
 LOOK_EVERY_S = 0.05
 
 T = TypeVar("T")
@@ -35,7 +33,7 @@ class NetworkPulse:
         pulse_ms: int = 0,
         limit_s: float = 0.0,
         undo: NetworkAction | None = None,
-        guard: Guard | None = None,
+        guard: NetworkGuard | None = None,
     ) -> None:
         self._on = on
         self._off = off
@@ -55,7 +53,8 @@ class NetworkPulse:
     async def make(self, look: Command | None = None) -> None:
         """Switch on, wait, and switch off, even if cancelled; meanwhile call `look` again and again.
 
-        `on` is called once, whatever becomes of it.
+        `on` is called once, whatever becomes of it. A look that is not over when the pulse is to end is cancelled.
+        It raises nothing else.
 
         Raises:
             DeviceLost: `on` failed, or `off` did, which the message says.
@@ -92,18 +91,21 @@ class NetworkPulse:
             pass
 
     async def _last(self, look: Command | None) -> None:
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(self._keep_looking(look), name="looks") if look else None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pulse_s):
+                    await self._over.wait()
+            if looking:
+                looking.cancel()
+
+    async def _keep_looking(self, look: Command) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._pulse_s
-        # The last look begins early enough not to make the pulse longer.
-        while look and not self._over.is_set() and until - loop.time() > LOOK_EVERY_S:
+        # The last look begins early enough to be answered in time by a relay that is well.
+        while until - loop.time() > LOOK_EVERY_S:
             await look()
-            await self._over_within(LOOK_EVERY_S)
-        await self._over_within(until - loop.time())
-
-    async def _over_within(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._over.wait()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _make_safe(self, off: Command) -> DeviceLost | None:
         try:

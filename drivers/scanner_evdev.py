@@ -3,16 +3,18 @@
 Source: Linux Documentation/input/input.rst, "Event interface", and linux/input.h (EVIOCGRAB, EVIOCSCLOCKID).
 """
 
+import asyncio
 import errno
 import fcntl
 import struct
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from drivers.decoded import Broken, Code, told
-from drivers.descriptor import until_readable
+from drivers.descriptor import GONE, is_readable
 from drivers.discovery import Found, Wanted, find_keyboards, pick
 from drivers.hotplug import Hotplug
 from drivers.protocols import Again, Clock, DeviceLost, DeviceRefused, Read, Spoiled
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 _EVIOCSCLOCKID = 0x400445A0
 _CAPS_LOCK_LED = 1
-_GONE = {errno.ENODEV, errno.EIO, errno.ENOENT, errno.ENXIO}
+MOST_WAITING = 32
+"""Reads that wait to be judged; whoever scans faster is told so."""
 
 
 class EvdevScanner:
@@ -56,13 +59,90 @@ class EvdevScanner:
         with opened_keyboard(found.path, again) as device:
             decoder = self._decoder(_CAPS_LOCK_LED in device.leds())
             try:
-                while True:
-                    for result in await _next_results(device, decoder):
-                        yield told(result, self._clock.now())
+                with _Keys(device, decoder, self._clock).taken_up() as keys:
+                    while True:
+                        yield await keys.next()
             except OSError as exc:
                 for broken in decoder.lose("unplugged inside a code"):
                     yield told(broken, self._clock.now())
                 raise DeviceLost(f"{self._wanted}: unplugged ({exc.strerror}); plug it in again", again) from exc
+
+
+class _Keys:
+    """Takes up what a keyboard types the moment it does, also while a verdict is being written.
+
+    The kernel's queue holds about ten characters: a second code behind a slow disk would run it over.
+    """
+
+    def __init__(self, device: "InputDevice[str]", decoder: WedgeDecoder, clock: Clock) -> None:
+        self._device = device
+        self._decoder = decoder
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Read | Spoiled] = deque()
+        self._news = asyncio.Event()
+        self._gone: OSError | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def taken_up(self) -> Iterator[Self]:
+        """Take up for as long as this is open."""
+        self._loop.add_reader(self._device.fd, self._take)
+        try:
+            yield self
+        finally:
+            self._loop.remove_reader(self._device.fd)
+            self._forget_deadline()
+
+    async def next(self) -> Read | Spoiled:
+        """Return what was read next, the earliest first.
+
+        Raises:
+            OSError: the keyboard is gone, and all that it had sent was returned.
+        """
+        while not self._waiting:
+            if self._gone is not None:
+                raise self._gone
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
+    def _take(self) -> None:
+        try:
+            results = _decoded(self._device, self._decoder)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._gone = exc
+            self._loop.remove_reader(self._device.fd)
+            self._news.set()
+            return
+        self._put(results)
+
+    def _put(self, results: list[Code | Broken]) -> None:
+        for result in results:
+            if len(self._waiting) == MOST_WAITING:
+                self._waiting[-1] = Spoiled(
+                    "codes came faster than they could be judged; scan it again", self._clock.now()
+                )
+            else:
+                self._waiting.append(told(result, self._clock.now()))
+            self._news.set()
+        self._forget_deadline()
+        if (deadline_s := self._decoder.deadline_s) is not None:
+            self._deadline = self._loop.call_later(max(0.0, deadline_s - time.monotonic()), self._flush)
+
+    def _flush(self) -> None:
+        """End what a pause ends, unless more came in time and this loop was only late to look."""
+        if is_readable(self._device.fd):
+            self._take()
+        else:
+            self._put(self._decoder.flush(time.monotonic()))
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 @contextmanager
@@ -83,24 +163,19 @@ def opened_keyboard(path: str, again: Again) -> Iterator["InputDevice[str]"]:
             device.grab()
             yield device
     except PermissionError as exc:
-        mend = "copy config/70-brama.rules to /etc/udev/rules.d and add the gate's user to the group input"
-        raise DeviceRefused(f"{path}: no permission; {mend}", again) from exc
+        raise DeviceRefused(f"{path}: no permission; add the gate's user to the group input", again) from exc
     except OSError as exc:
         if exc.errno == errno.EBUSY:
             raise DeviceLost(f"{path}: grabbed by another program; fuser {path} names it") from exc
-        raise DeviceLost(f"{path}: {exc.strerror}", again if exc.errno in _GONE else None) from exc
+        raise DeviceLost(f"{path}: {exc.strerror}", again if exc.errno in GONE else None) from exc
 
 
-async def _next_results(device: "InputDevice[str]", decoder: WedgeDecoder) -> list[Code | Broken]:
-    """Wait for events, or for the moment at which what is half-read ends, and decode them.
+def _decoded(device: "InputDevice[str]", decoder: WedgeDecoder) -> list[Code | Broken]:
+    """Read what events there are, and decode them.
 
     Raises:
-        OSError: the scanner is gone.
+        OSError: the keyboard is gone, or there are none.
     """
-    deadline_s = decoder.deadline_s
-    wait_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
-    if not await until_readable(device.fd, wait_s):
-        return decoder.flush(time.monotonic())
     results: list[Code | Broken] = []
     for event in device.read():
         results += decoder.feed(event.type, event.code, event.value, event.sec + event.usec / 1e6)

@@ -3,14 +3,13 @@
 Source: Linux Documentation/hid/hidraw.rst.
 """
 
-import errno
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 
 from drivers.decoded import told
-from drivers.descriptor import until_readable
-from drivers.discovery import Found, Wanted, descriptor_of, find_hid_pos, pick
+from drivers.descriptor import GONE, until_readable
+from drivers.discovery import RULES_MEND, Found, Wanted, descriptor_of, find_hid_pos, pick
 from drivers.hid_pos_decoder import HidPosDecoder
 from drivers.hid_report import BadDescriptor
 from drivers.hotplug import Hotplug
@@ -59,12 +58,10 @@ class HidrawScanner:
         except BadDescriptor as exc:
             raise DeviceRefused(f"{self._wanted}: {exc}", again) from exc
         except PermissionError as exc:
-            mend = "copy config/70-brama.rules to /etc/udev/rules.d and plug it in again"
-            raise DeviceRefused(f"{found.path}: no permission; {mend}", again) from exc
+            raise DeviceRefused(f"{found.path}: no permission; {RULES_MEND}", again) from exc
         except OSError as exc:
             for broken in decoder.lose("unplugged inside a code") if decoder else ():
                 yield told(broken, self._clock.now())
-            # hidraw answers EIO where evdev answers ENODEV.
-            gone = exc.errno in {errno.EIO, errno.ENODEV, errno.ENOENT, errno.ENXIO}
+            gone = exc.errno in GONE
             why = "unplugged; plug it in again" if gone else exc.strerror
             raise DeviceLost(f"{self._wanted}: {why}", again if gone else None) from exc

@@ -13,13 +13,14 @@ from pathlib import Path
 import serial
 
 from drivers.aim import split_symbology
-from drivers.descriptor import until_readable
+from drivers.descriptor import GONE, until_readable
 from drivers.discovery import Found, Wanted, find_serial_ports, pick
 from drivers.hotplug import Hotplug
 from drivers.line_decoder import LineDecoder
 from drivers.protocols import Again, Clock, DeviceLost, DeviceRefused, Read, Spoiled
 
-_GONE = {errno.ENODEV, errno.EIO, errno.ENOENT, errno.ENXIO}
+STALE_S = 3.0
+"""The rest of a code follows at once, even at 300 baud: what waits longer for its end is noise, or will have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,15 @@ class SerialScanner:
         clock: Clock,
         hotplug: Hotplug,
         find: Callable[[], Iterable[Found]] = find_serial_ports,
+        stale_s: float = STALE_S,
     ) -> None:
+        """`stale_s` after its last byte, a code without a line end is given up."""
         self._wanted = wanted
         self._line = line
         self._clock = clock
         self._hotplug = hotplug
         self._find = find
+        self._stale_s = stale_s
 
     async def reads(self) -> AsyncGenerator[Read | Spoiled]:
         """Yield reads in the order made, until the port goes.
@@ -62,14 +66,27 @@ class SerialScanner:
         decoder = LineDecoder()
         try:
             with closing(_opened(path, self._line, again)) as port:
-                while await until_readable(port.fileno()):
-                    for code in decoder.feed(_some_bytes(port)):
-                        symbology, bare = split_symbology(code)
-                        yield Read(bare, self._clock.now(), symbology)
+                while True:
+                    for result in await self._next_results(port, decoder):
+                        yield result
         except (OSError, serial.SerialException) as exc:
             if decoder.half_read:
                 yield Spoiled("unplugged inside a code", self._clock.now())
             raise self._translated(path, exc, again) from exc
+
+    async def _next_results(self, port: serial.Serial, decoder: LineDecoder) -> list[Read | Spoiled]:
+        """Wait for bytes, or for the moment at which what is half-read is stale, and decode them.
+
+        Raises:
+            serial.SerialException: the port is gone.
+        """
+        if await until_readable(port.fileno(), self._stale_s if decoder.half_read else None):
+            codes = [split_symbology(code) for code in decoder.feed(_some_bytes(port))]
+            return [Read(bare, self._clock.now(), symbology) for symbology, bare in codes]
+        if decoder.flush() is None:  # nothing but blanks
+            return []
+        why = f"no line end within {self._stale_s:g} s: set the scanner to send Enter (CR)"
+        return [Spoiled(why, self._clock.now())]
 
     def _path(self, again: Again) -> str:
         """Return the port to open. One that is named by its path need not be on USB, nor known to sysfs."""
@@ -84,7 +101,7 @@ class SerialScanner:
             return DeviceRefused(f"{path}: no permission; add the gate's user to the group dialout", again)
         if exc.errno == errno.ENOTTY or "Could not configure port" in str(exc):
             return DeviceRefused(f"{path}: not a serial port; see brama devices for those that are", again)
-        if exc.errno is None or exc.errno in _GONE:  # pyserial's own word for a hang-up has no number
+        if exc.errno is None or exc.errno in GONE:  # pyserial's own word for a hang-up has no number
             # A port that hangs up and stays is tried again by the clock: nothing will be plugged in.
             return DeviceLost(f"{self._wanted}: unplugged; plug it in again", None if Path(path).exists() else again)
         if exc.errno in {errno.EAGAIN, errno.EBUSY}:

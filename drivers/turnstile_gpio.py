@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 from drivers.descriptor import until_readable
 from drivers.gpio_lines import LineName, Lines, claimed
-from drivers.guard import LineGuard
+from drivers.guarding import MARGIN_S, GpioGuard
 from drivers.hotplug import Hotplug
 from drivers.protocols import DeviceLost, Signals
-
-MARGIN_S = 0.5
-"""The guard ends a pulse that has lasted so much longer than it should: the gate hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class GpioTurnstile:
     """Energises the release relay for `pulse_ms` a guest, and for as long as the fire contact holds it open."""
 
     def __init__(
-        self, lines: TurnstileLines, pulse_ms: int, passage_timeout_s: float, guard: LineGuard, hotplug: Hotplug
+        self, lines: TurnstileLines, pulse_ms: int, passage_timeout_s: float, guard: GpioGuard, hotplug: Hotplug
     ) -> None:
         self._names = lines
         self._pulse_s = pulse_ms / 1000

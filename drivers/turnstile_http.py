@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from drivers.guarding import Guard, NetworkAction
+from drivers.guarding import NetworkAction, NetworkGuard
 from drivers.network_pulse import NetworkPulse, NotSwitched, to_the_end
 from drivers.protocols import DeviceLost, DeviceRefused, Signals
 
@@ -82,7 +82,7 @@ class HttpTurnstile:
         off: HttpCall | None,
         pulse_ms: int,
         timeout_s: float,
-        guard: Guard | None = None,
+        guard: NetworkGuard | None = None,
     ) -> None:
         self._on = on
         self._off = off
@@ -155,7 +155,7 @@ class HttpTurnstile:
 
         Raises:
             DeviceLost: it may have been heard, or not.
-            NotSwitched: it was not heard, or not obeyed.
+            NotSwitched: it was not heard, or the relay says that it did not obey (4xx).
         """
         import httpx
 
@@ -172,11 +172,12 @@ class HttpTurnstile:
         except httpx.HTTPError as exc:
             mend = "check that this is the relay's address"
             raise DeviceLost(f"{shown}: {str(exc) or type(exc).__name__}; {mend}") from exc
+        if response.is_success:
+            return
+        # Many a relay obeys and then sends the caller on to its page, or fails after it has obeyed.
         status = response.status_code
-        if status >= 500:
-            raise DeviceLost(f"{shown}: answered {status}; see to the relay, or restart it")
-        if not response.is_success:
-            raise NotSwitched(f"{shown}: answered {status}; {_mend(status)}")
+        kind = NotSwitched if 400 <= status < 500 else DeviceLost
+        raise kind(f"{shown}: answered {status}; {_mend(status)}")
 
 
 def as_action(request: "httpx.Request") -> NetworkAction:
@@ -208,4 +209,6 @@ def _mend(status: int) -> str:
         return "check the user and password in its address"
     if status < 400:
         return "use the address that it points to"
+    if status >= 500:
+        return "see to the relay, or restart it"
     return "check the method, the path and the body in the settings"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from drivers.guarding import Guard, NetworkAction
+from drivers.guarding import NetworkAction, NetworkGuard
 from drivers.network_pulse import LOOK_EVERY_S, NetworkPulse, NotSwitched, to_the_end
 from drivers.protocols import DeviceLost, DeviceRefused, Signals
 
@@ -58,7 +58,7 @@ class ModbusTurnstile:
         timeout_s: float,
         passage_input: int | None = None,
         passage_timeout_s: float | None = None,
-        guard: Guard | None = None,
+        guard: NetworkGuard | None = None,
         check_s: float = CHECK_EVERY_S,
     ) -> None:
         self._relay = _Relay(host, port, unit, timeout_s)
@@ -119,7 +119,8 @@ class ModbusTurnstile:
             return
         while not self._turned:
             await asyncio.sleep(LOOK_EVERY_S)
-            if self._claim:
+            # While a pulse lasts it looks for itself: a look of this one could keep its `off` waiting.
+            if self._claim and not self._claim[1].lasts:
                 await self._look(self._claim[0], self._passage_input)
 
     def _pulse_on(self, link: "_Link") -> NetworkPulse:
@@ -270,16 +271,17 @@ def _client(relay: _Relay, hung_up: Callable[[], None]) -> "AsyncModbusTcpClient
 
 
 async def _heeding_cancellation(work: Awaitable[T]) -> T:
-    """Await `work`, and be cancelled even if the answer comes at the same moment.
+    """Await `work`, and be cancelled even if the answer, or its failure, comes at the same moment.
 
     pymodbus awaits it by `asyncio.wait_for`, which before Python 3.12 then drops the cancellation.
     """
     task = asyncio.current_task()
     asked_before = task.cancelling() if task else 0
-    result = await work
-    if task and task.cancelling() > asked_before:
-        raise asyncio.CancelledError
-    return result
+    try:
+        return await work
+    finally:
+        if task and task.cancelling() > asked_before:
+            raise asyncio.CancelledError
 
 
 def off_adu(unit: int, coil: int) -> bytes:

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
-from config.settings import BadSettings, EvdevReader, HidrawReader, SerialReader
+from config.hardware import EvdevReader, HidrawReader, SerialReader
+from config.settings import BadSettings
 from drivers.discovery import Found, find_hid_pos, find_keyboards, find_serial_ports
-from drivers.protocols import Read, Spoiled
+from drivers.protocols import DeviceLost, DeviceRefused, Read, Spoiled
 from edge.clock import GateClock
 from edge.hardware import Hardware
 
@@ -77,22 +78,18 @@ def _chips() -> list[str] | str:
     """Describe each chip and its lines that have names; or say why there are none."""
     if find_spec("gpiod") is None:
         return "gpiod is not installed; pip install 'brama\\[gpio]'"
-    import gpiod
-
-    from drivers.gpio_lines import chip_paths
+    from drivers.gpio_lines import chip_paths, describe_chip
 
     told = []
     for path in chip_paths():
         try:
-            with gpiod.Chip(path) as chip:
-                info = chip.get_info()
-                lines = [chip.get_line_info(offset) for offset in range(info.num_lines)]
-        except OSError as exc:
-            told.append(f"{path}: {exc.strerror}")
+            chip = describe_chip(path)
+        except (DeviceLost, DeviceRefused) as exc:
+            told.append(str(exc))
             continue
-        taken = [f"{each.offset} by {each.consumer or 'the kernel'}" for each in lines if each.used]
-        told.append(f'chip = "{path}"  {info.label}, {info.num_lines} lines')
-        names = [f"{each.offset} {each.name}" for each in lines if each.name]
+        told.append(f'chip = "{path}"  {chip.label}, {len(chip.lines)} lines')
+        names = [f"{each.offset} {each.name}" for each in chip.lines if each.name]
+        taken = [f"{each.offset} by {each.user}" for each in chip.lines if each.user]
         told += [f"   names: {', '.join(names)}"] if names else []
         told += [f"   in use: {', '.join(taken)}"] if taken else []
     return told or "none"

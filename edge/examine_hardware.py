@@ -11,27 +11,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from config.settings import (
+from config.hardware import (
     EvdevReader,
     FakeTurnstile,
     GpioLights,
     GpioTurnstile,
     HidrawReader,
     HttpTurnstile,
-    LaneSettings,
     LineSettings,
     ModbusTurnstile,
     SerialReader,
-    Settings,
     TerminalReader,
 )
-from drivers.discovery import Found, find_hid_pos, find_keyboards, find_serial_ports, pick
+from config.settings import LaneSettings, Settings
+from drivers.discovery import RULES_MEND, Found, find_hid_pos, find_keyboards, find_serial_ports, pick
+from drivers.gpio_lines import CONSUMER, DescribedLine, describe_chip
 from drivers.protocols import DeviceLost, DeviceRefused
 from edge.finding import Finding
 from edge.hardware import device_name, wanted
 
 CONNECT_TIMEOUT_S = 2.0
-RULES = "copy config/70-brama.rules to /etc/udev/rules.d, then: udevadm control --reload && udevadm trigger"
 
 
 def examine_hardware(settings: Settings, running: dict[str, Any]) -> Iterator[Finding]:
@@ -80,7 +79,7 @@ def _reader(lane: LaneSettings, reader: SerialReader | EvdevReader | HidrawReade
     need = os.R_OK if reader.driver == "hidraw" else os.R_OK | os.W_OK
     if not os.access(found.path, need):
         group = {"evdev": "input", "serial": "dialout"}.get(reader.driver)
-        mend = f"add the gate's user to the group {group}" if group else RULES
+        mend = f"add the gate's user to the group {group}" if group else RULES_MEND
         return Finding("fault", f"{what}: {found.path}: no permission", mend)
     held = any(_is_this(each, lane, reader) and each["state"] == "running" for each in running.get("readers", ()))
     if isinstance(reader, EvdevReader) and not held and _grabbed(found.path):
@@ -125,40 +124,27 @@ def _grabbed(path: str) -> bool:
 
 
 def _gpio(lane: LaneSettings, part: str, chosen: GpioTurnstile | GpioLights) -> Iterator[Finding]:
-    what = f"lane {lane.id}: {part}: {chosen.chip}"
-    if find_spec("gpiod") is None:
-        yield Finding("fault", f"{what}: gpiod is not installed", "pip install 'brama[gpio]'")
-        return
-    import gpiod
-
-    from drivers.gpio_lines import CONSUMER, chip_path
-
-    path = chip_path(chosen.chip)
-    if path is None:
-        yield Finding("fault", f"{what}: no such GPIO chip", "see brama devices for those that are")
-        return
     try:
-        with gpiod.Chip(path) as chip:
-            for name in (each for each in type(chosen).model_fields if each.endswith("_line")):
-                line: LineSettings | None = getattr(chosen, name)
-                if line is not None:
-                    yield _line(chip, f"{what}: {name} {line.line}", line, CONSUMER)
-    except PermissionError:
-        yield Finding("fault", f"{what}: no permission", RULES)
-    except OSError as exc:
-        yield Finding("fault", f"{what}: {exc.strerror}", "see brama devices for GPIO chips")
+        chip = describe_chip(chosen.chip)
+    except (DeviceLost, DeviceRefused) as exc:
+        why, _, mend = str(exc).partition("; ")
+        yield Finding("fault", f"lane {lane.id}: {part}: {why}", mend)
+        return
+    for name in (each for each in type(chosen).model_fields if each.endswith("_line")):
+        line: LineSettings | None = getattr(chosen, name)
+        if line is not None:
+            what = f"lane {lane.id}: {part}: {chosen.chip}: {name} {line.line}"
+            yield _line(what, chip.line(line.line))
 
 
-def _line(chip: Any, what: str, line: LineSettings, ours: str) -> Finding:
-    try:
-        info = chip.get_line_info(chip.line_offset_from_id(line.line))
-    except (OSError, ValueError):
+def _line(what: str, line: DescribedLine | None) -> Finding:
+    if line is None:
         return Finding("fault", f"{what}: no such line", "gpioinfo names them")
-    if not info.used:
+    if line.user is None:
         return Finding("ok", f"{what}: free")
-    if info.consumer == ours:
+    if line.user == CONSUMER:
         return Finding("ok", f"{what}: held by the gate")
-    return Finding("fault", f"{what}: in use by {info.consumer or 'the kernel'}", "stop that, or name another line")
+    return Finding("fault", f"{what}: in use by {line.user}", "stop that, or name another line")
 
 
 def _http(lane: LaneSettings, chosen: HttpTurnstile) -> Iterator[Finding]:

@@ -3,27 +3,25 @@
 from collections.abc import Iterable
 from functools import partial
 
-from config.settings import (
+from config.hardware import (
     EvdevReader,
     FakeTurnstile,
     GpioLights,
     GpioTurnstile,
     HidrawReader,
     HttpTurnstile,
-    LaneSettings,
     LineSettings,
     ModbusTurnstile,
+    ReaderSettings,
     SerialReader,
     TerminalReader,
 )
+from config.settings import LaneSettings
 from drivers.discovery import Wanted
 from drivers.gpio_lines import LineName
 from drivers.guard import LineGuard
 from drivers.hotplug import Hotplug
 from drivers.protocols import Clock, Lights, Scanner, Turnstile
-
-ReaderSettings = TerminalReader | SerialReader | EvdevReader | HidrawReader
-TurnstileSettings = FakeTurnstile | GpioTurnstile | HttpTurnstile | ModbusTurnstile
 
 
 class Hardware:

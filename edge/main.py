@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from config.settings import BadSettings, LaneSettings, Settings, TerminalReader
+from config.hardware import TerminalReader
+from config.settings import BadSettings, LaneSettings, Settings
 from edge.box import Box, reader_name
 from edge.clock import GateClock
 from edge.desk import Desk

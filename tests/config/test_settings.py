@@ -5,23 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import (
-    BadSettings,
+from config.hardware import (
     EvdevReader,
     FakeTurnstile,
     GpioLights,
     GpioTurnstile,
     HidrawReader,
     HttpTurnstile,
-    LaneSettings,
     LineSettings,
     ModbusTurnstile,
     SerialReader,
-    Settings,
     TerminalReader,
-    check_settings,
-    load_settings,
 )
+from config.settings import BadSettings, LaneSettings, Settings, check_settings, load_settings
 
 FOLDER = Path(__file__).parents[2] / "config"
 
@@ -220,7 +216,7 @@ def test_the_example_of_the_design_is_right(tmp_path: Path) -> None:
     ids=lambda value: value.split(",")[0] if isinstance(value, str) else "",
 )
 def test_every_reader_is_read_as_written(tmp_path: Path, text: str, meant: object) -> None:
-    assert lane_of(tmp_path, f"readers = [{{ {text} }}]").readers == (meant,)
+    assert lane_of(tmp_path, f'direction = "both"\nreaders = [{{ {text} }}]').readers == (meant,)
 
 
 @pytest.mark.parametrize(
@@ -308,6 +304,25 @@ def test_lights_are_read_as_written(tmp_path: Path) -> None:
 def test_a_wrong_reader_is_named_by_its_key(tmp_path: Path, text: str, said: str) -> None:
     problem = faults(tmp_path, f"{LANE}readers = [{{ {text} }}]").splitlines()[1]
     assert problem.startswith((f"  lane.0.readers.0.{said}", f"  lane.0.readers.0: {said}"))
+
+
+def test_a_reader_goes_no_other_way_than_its_lane(tmp_path: Path) -> None:
+    readers = 'readers = [{ driver = "terminal" }, { driver = "hidraw", port = "1-1", direction = "%s" }]'
+    mend = 'leave it out, or give the lane direction = "both"'
+    for lane, other in (("entry", "exit"), ("exit", "entry")):
+        way = f'direction = "{lane}"\n'
+        assert faults(tmp_path, LANE + way + readers % other).splitlines()[1:] == [
+            f"  lane.0.readers.1.direction: {other}, but its lane is for {lane}; {mend}"
+        ]
+        assert lane_of(tmp_path, way + readers % lane).readers[1].direction == lane
+    assert "direction: exit, but its lane is for entry" in faults(tmp_path, LANE + readers % "exit")
+
+
+def test_a_way_that_is_wrong_is_named_with_the_other_problems(tmp_path: Path) -> None:
+    text = faults(tmp_path, LANE + 'readers = [{ driver = "terminal", direction = "exit" }]\n[web]\nport = -1\n')
+    assert "2 problems" in text
+    assert "lane.0.readers.0.direction" in text
+    assert "web.port" in text
 
 
 @pytest.mark.parametrize(
@@ -416,6 +431,16 @@ RELAY = 'driver = "modbus", host = "10.0.0.9", coil'
             'turnstile = { driver = "http", on = { url = "http://door:secret@10.0.0.7/on" } }',
             "relay GET http://10.0.0.7/on",
         ),
+        (
+            'turnstile = { driver = "http", on = { url = "http://10.0.0.7/open?door={lane}" } }',
+            'turnstile = { driver = "http", on = { url = "http://10.0.0.7/open?door=a" } }',
+            "relay GET http://10.0.0.7/open",
+        ),
+        (
+            'turnstile = { driver = "http", on = { method = "POST", url = "http://10.0.0.7/", body = "pin=4711" } }',
+            'turnstile = { driver = "http", on = { method = "POST", url = "http://10.0.0.7/", body = "pin=4711" } }',
+            "relay POST http://10.0.0.7/",
+        ),
     ],
 )
 def test_one_device_or_line_serves_once(tmp_path: Path, one: str, other: str, shared: str) -> None:
@@ -436,6 +461,14 @@ def test_one_device_or_line_serves_once(tmp_path: Path, one: str, other: str, sh
         (
             'turnstile = { driver = "http", on = { method = "POST", url = "http://10.0.0.7/", body = "1" } }',
             'turnstile = { driver = "http", on = { method = "POST", url = "http://10.0.0.7/", body = "2" } }',
+        ),
+        (
+            'turnstile = { driver = "http", on = { url = "http://10.0.0.7/open?door={lane}" } }',
+            'turnstile = { driver = "http", on = { url = "http://10.0.0.7/open?door={lane}" } }',
+        ),
+        (
+            'turnstile = { driver = "http", on = { method = "PUT", url = "http://10.0.0.7/", body = "{lane}" } }',
+            'turnstile = { driver = "http", on = { method = "PUT", url = "http://10.0.0.7/", body = "{lane}" } }',
         ),
         ('turnstile = { driver = "fake" }', 'turnstile = { driver = "fake" }'),
     ],

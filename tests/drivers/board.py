@@ -22,7 +22,9 @@ class Board:
         """Of outputs, as last set; they stay when a request ends, as on a Raspberry Pi."""
         self.history: list[tuple[int, bool]] = []
         self.contacts: dict[int, bool] = {}
+        self.names: dict[int, str] = {}
         self.taken: dict[int, str] = {}
+        """By whom; an empty name is the kernel's own use."""
         self.is_gone = False
         self._events: list[EdgeEvent] = []
         self.reader, self._writer = os.pipe()
@@ -64,6 +66,8 @@ class BoardChip:
     def __init__(self, board: Board) -> None:
         self._board = board
 
+    path = "/dev/gpiochip0"
+
     def __enter__(self) -> Self:
         return self
 
@@ -76,13 +80,15 @@ class BoardChip:
         return name
 
     def get_info(self) -> SimpleNamespace:
+        self._board.there()
         return SimpleNamespace(name="gpiochip0", label="board", num_lines=self._board.many)
 
     def get_line_info(self, offset: int) -> SimpleNamespace:
         if offset >= self._board.many:
             raise ValueError("line offset of out range")
         consumer = self._board.taken.get(offset)
-        return SimpleNamespace(offset=offset, used=consumer is not None, consumer=consumer)
+        name = self._board.names.get(offset, "")
+        return SimpleNamespace(offset=offset, name=name, used=consumer is not None, consumer=consumer or "")
 
     def request_lines(self, config: Mapping[int, LineSettings], consumer: str) -> "BoardRequest":
         if set(config) & set(self._board.taken):

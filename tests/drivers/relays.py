@@ -91,6 +91,7 @@ async def working(turnstile: Turnstile) -> AsyncIterator["asyncio.Task[DeviceLos
 class HttpRelay:
     """A relay with the paths `/on` and `/off`. `answers` says what a path answers in place of 200.
 
+    It obeys before it sends a caller elsewhere (3xx), as relays with pages of their own do.
     A path in `held` answers once its event is set.
     """
 
@@ -106,7 +107,7 @@ class HttpRelay:
         path = request.path
         self.requests.append((request.method, request.path_qs, dict(request.headers), await request.text()))
         status = self.answers.get(path, 200)
-        if status == 200 and path in {"/on", "/off"}:
+        if status < 400 and path in {"/on", "/off"}:
             self.is_on = path == "/on"
         await self.diary.note(path)
         if path in self.held:

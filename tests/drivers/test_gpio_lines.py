@@ -1,6 +1,8 @@
 """Turnstiles and lamps on GPIO lines: what is on goes off, whatever happens, and what is missing is said."""
 
 import asyncio
+import errno
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, closing
@@ -8,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.gpio_lines import LineName, Lines, claimed
+from drivers.discovery import RULES_MEND
+from drivers.gpio_lines import DescribedLine, LineName, Lines, claimed, describe_chip
 from drivers.guard import LineGuard
 from drivers.hotplug import Hotplug
 from drivers.lights_gpio import GpioLights
@@ -20,6 +23,7 @@ gpiod = pytest.importorskip("gpiod")
 
 from tests.drivers.board import Board, opener  # noqa: E402 (it needs gpiod)
 
+ROOT = Path(__file__).parents[2]
 RELEASE, PASSAGE, FAULT, HELD_OPEN = 3, 4, 5, 6
 GREEN, RED, BUZZER = 0, 1, 2
 LAMPS = {"green": LineName(GREEN), "red": LineName(RED), "buzzer": LineName(BUZZER)}
@@ -264,7 +268,50 @@ def test_what_is_no_chip_is_refused(path: str) -> None:
     assert refused.value.again is never
 
 
+def test_a_chip_is_described_with_who_uses_what(board: Board) -> None:
+    board.names |= {2: "GPIO17", 3: "0", 4: "GPIO17"}
+    board.taken |= {2: "brama", 5: "", 6: "heartbeat"}
+    chip = describe_chip("/dev/null")
+    assert (chip.path, chip.label, len(chip.lines)) == ("/dev/gpiochip0", "board", 8)
+    assert {each.offset: each.name for each in chip.lines if each.name} == board.names
+    assert {each.offset: each.user for each in chip.lines if each.user} == {
+        2: "brama",
+        5: "the kernel",
+        6: "heartbeat",
+    }
+    assert chip.line(2) == chip.line("GPIO17") == DescribedLine(2, "GPIO17", "brama")
+    assert chip.line("7") == chip.line(7) == DescribedLine(7, None, None)
+    assert chip.line("0") == DescribedLine(3, "0", None)
+    for unknown in (8, -1, "8", "GPIO99", ""):
+        assert chip.line(unknown) is None
+
+
+def test_a_chip_that_goes_while_it_is_looked_at_is_lost(board: Board) -> None:
+    board.unplug()
+    with pytest.raises(DeviceLost, match=r"^/dev/null: No such device; see brama devices"):
+        describe_chip("/dev/null")
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev", "/etc/passwd"])
+def test_what_is_no_chip_is_not_described(path: str) -> None:
+    with pytest.raises(DeviceRefused, match=f"^{path}: not a GPIO chip; see brama devices"):
+        describe_chip(path)
+
+
+def test_a_chip_that_one_may_not_open_is_refused_with_a_mend_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(gpiod, "Chip", refuse)
+    with pytest.raises(DeviceRefused) as refused:
+        describe_chip("/dev/null")
+    assert str(refused.value) == f"/dev/null: no permission; {RULES_MEND}"
+    assert (ROOT / RULES_MEND.split()[1]).is_file()
+
+
 def test_without_gpiod_its_installation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gpiod", None)
+    with pytest.raises(DeviceRefused, match=r"pip install 'brama\[gpio\]'"):
+        describe_chip("/dev/gpiochip0")
     with pytest.raises(DeviceRefused, match=r"pip install 'brama\[gpio\]'"):
         claim("/dev/gpiochip0", 1)

@@ -21,6 +21,7 @@ from tests.drivers.relays import TIMEOUT_S, Diary
 
 LONG_S = 3600.0
 MOST_RSS_MIB = 20
+MORE_THAN_A_LINK_HOLDS = 10_000
 GATE = """
 import asyncio, json, signal, sys
 from drivers.guard import LineGuard
@@ -182,6 +183,30 @@ async def test_the_guard_that_follows_a_killed_one_knows_what_stands(relay: Rela
     await diary.until(lambda: len(relay.told) == 2)
     assert relay.told[1] == b"stands"
     await line.let_go()
+
+
+async def test_a_guard_that_does_not_listen_is_replaced_and_acts_on_nothing_old(
+    relay: Relay, diary: Diary, line: Line, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guard = LineGuard()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with guarding(guard) as first:
+            guard.hold("line", line.held.fileno(), 1, 0)
+            guard.arm("stands", relay.action(b"stands"), LONG_S)
+            os.kill(first, signal.SIGSTOP)
+            for number in range(MORE_THAN_A_LINK_HOLDS):
+                guard.safe("line", number % 2)
+            await asyncio.Event().wait()
+    assert caught.group_contains(DeviceLost, match="line guard: did not listen; starting it anew")
+    assert not psutil.pid_exists(first)
+    assert capfd.readouterr().err == ""  # the line was not written to, of which it would have complained
+    async with guarding(guard):
+        guard.arm("proof", relay.action(b"proof"), 0.0)
+        await diary.until(lambda: relay.told != [])
+        line.held.close()
+        assert line.is_held
+    await diary.until(lambda: len(relay.told) == 2)
+    assert relay.told == [b"proof", b"stands"]
 
 
 async def test_a_guard_that_is_told_to_stop_makes_safe_and_is_started_anew(relay: Relay, diary: Diary) -> None:

@@ -1,11 +1,12 @@
-"""What is begun on a network output is ended, however often it is cancelled, and the cancellation still comes."""
+"""What is begun on a network output is ended in time, however often it is cancelled; the cancellation comes."""
 
 import asyncio
 
 import pytest
 
-from drivers.network_pulse import to_the_end
+from drivers.network_pulse import LOOK_EVERY_S, NetworkPulse, to_the_end
 from drivers.protocols import DeviceLost
+from tests.drivers.relays import LONG_MS, TIMEOUT_S, Diary
 
 
 class Work:
@@ -70,3 +71,57 @@ async def test_a_timeout_around_it_is_kept_once_it_has_ended() -> None:
     with pytest.raises(TimeoutError):
         await task
     assert work.ended
+
+
+class Output:
+    """What a pulse switches, and looks at: a look has no end but its cancellation."""
+
+    def __init__(self) -> None:
+        self.diary = Diary()
+
+    async def on(self) -> None:
+        await self.diary.note("on")
+
+    async def off(self) -> None:
+        await self.diary.note("off")
+
+    async def look(self) -> None:
+        await self.diary.note("look")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.diary.note("broken off")
+
+    def pulse(self, pulse_ms: float) -> NetworkPulse:
+        return NetworkPulse("output", self.on, self.off, round(pulse_ms))
+
+
+LOOKED = ["on", "look", "broken off", "off"]
+
+
+async def test_a_look_without_an_answer_makes_no_pulse_longer() -> None:
+    output = Output()
+    async with asyncio.timeout(TIMEOUT_S):
+        await output.pulse(2000 * LOOK_EVERY_S).make(output.look)
+    assert output.diary.lines == LOOKED
+
+
+async def test_a_lane_that_ends_waits_for_no_look() -> None:
+    output = Output()
+    pulse = output.pulse(LONG_MS)
+    making = asyncio.create_task(pulse.make(output.look), name="pulse")
+    await output.diary.until(lambda: "look" in output.diary.lines)
+    async with asyncio.timeout(TIMEOUT_S):
+        await pulse.end()
+    await making
+    assert output.diary.lines == LOOKED
+
+
+async def test_a_cancelled_pulse_waits_for_no_look() -> None:
+    output = Output()
+    making = asyncio.create_task(output.pulse(LONG_MS).make(output.look), name="pulse")
+    await output.diary.until(lambda: "look" in output.diary.lines)
+    making.cancel()
+    await asyncio.wait([making], timeout=TIMEOUT_S)
+    assert making.cancelled()
+    assert output.diary.lines == LOOKED

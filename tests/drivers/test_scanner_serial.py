@@ -49,8 +49,10 @@ def port(tmp_path: Path) -> Iterator[Port]:
         yield made
 
 
-def a_scanner(path: Path | str, hotplug: Hotplug | None = None, line: SerialLine | None = None) -> SerialScanner:
-    return SerialScanner(Wanted(str(path)), line or SerialLine(), FixedClock(), hotplug or Hotplug())
+def a_scanner(
+    path: Path | str, hotplug: Hotplug | None = None, line: SerialLine | None = None, stale_s: float = TIMEOUT_S
+) -> SerialScanner:
+    return SerialScanner(Wanted(str(path)), line or SerialLine(), FixedClock(), hotplug or Hotplug(), stale_s=stale_s)
 
 
 @asynccontextmanager
@@ -173,6 +175,18 @@ async def test_what_the_scanner_says_of_the_barcode_is_no_part_of_the_code(
     async with listening(a_scanner(port.link)) as listener:
         port.types(sent)
         assert await listener.next() == Read(code, READ_AT, symbology)
+
+
+@pytest.mark.parametrize("half", [b"\xff", b"T-9", b"]Q3T-9"])
+async def test_what_noise_left_behind_is_no_part_of_the_next_guests_code(port: Port, half: bytes) -> None:
+    port.plug()
+    async with listening(a_scanner(port.link, stale_s=0.01)) as listener:
+        for number in range(2):
+            port.types(half)
+            why = "no line end within 0.01 s: set the scanner to send Enter (CR)"
+            assert await listener.next() == Spoiled(why, READ_AT)
+            port.types(f"T-{number}\r".encode())
+            assert await listener.next() == Read(f"T-{number}", READ_AT)
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,9 @@ async def test_a_lane_that_ends_locks_its_turnstile_first(relay: HttpRelay, guar
         (401, "user and password", ["disarm"]),
         (403, "user and password", ["disarm"]),
         (404, "the method, the path", ["disarm"]),
-        (302, "the address that it points to", ["disarm"]),
-        # Nobody knows what it did before it failed.
+        # Nobody knows what it did before it sent the gate elsewhere, or failed.
+        (302, "the address that it points to", ["/off", "disarm"]),
+        (304, "the address that it points to", ["/off", "disarm"]),
         (500, "see to the relay", ["/off", "disarm"]),
         (503, "see to the relay", ["/off", "disarm"]),
     ],
@@ -182,6 +183,19 @@ async def test_a_relay_that_says_no_is_called_once(
         with pytest.raises(DeviceLost, match=f"{relay.url}/on: answered {status}; .*{mend}"):
             await turnstile.release()
     assert diary.lines == ["arm", "/on", *after]
+
+
+async def test_a_relay_that_obeys_and_sends_the_gate_to_its_page_is_locked_again(
+    relay: HttpRelay, guard: NotedGuard, diary: Diary
+) -> None:
+    relay.answers |= {"/on": 302, "/off": 302}
+    turnstile = a_turnstile(relay, guard)
+    async with working(turnstile):
+        with pytest.raises(DeviceLost, match=f"may still be open, see to it: {relay.url}/off: answered 302; use the"):
+            await turnstile.release()
+    assert diary.lines == ["arm", "/on", "/off"]
+    assert not relay.is_on
+    assert guard.armed
 
 
 async def test_a_relay_that_does_not_answer_is_called_once_and_locked(

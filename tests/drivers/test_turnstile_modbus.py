@@ -289,6 +289,23 @@ async def test_who_goes_through_during_the_pulse_is_seen(relay: ModbusRelay) -> 
         assert relay.looks == looks
 
 
+async def test_a_sensor_that_does_not_answer_makes_no_pulse_longer(relay: ModbusRelay) -> None:
+    turnstile = with_sensor(relay, pulse_ms=200)
+    async with working(turnstile):
+        relay.held["look"] = asyncio.Event()
+        passed = asyncio.create_task(turnstile.passed(), name="the guest before")
+        await asyncio.sleep(0)
+        await turnstile.release()
+        assert relay.writes == ["3 off", "3 on", "3 off"]
+        assert relay.looks >= 2
+        assert not await relay.is_on(COIL)
+        relay.held["look"].set()
+        # What comes too late is no answer to what was asked since.
+        await relay.looked(2)
+        await relay.set_input(SENSOR, active=True)
+        await passed
+
+
 async def test_a_sensor_that_was_closed_all_the_while_has_seen_nobody(relay: ModbusRelay) -> None:
     await relay.set_input(SENSOR, active=True)
     turnstile = with_sensor(relay)

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import BadSettings, EvdevReader, HidrawReader, SerialReader, check_settings
+from config.hardware import EvdevReader, HidrawReader, SerialReader
+from config.settings import BadSettings, check_settings
 from drivers.discovery import Found
 from drivers.protocols import Read, Spoiled
 from edge.devices import KINDS, Listed, chosen_reader, described, list_devices

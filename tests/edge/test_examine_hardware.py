@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from config.settings import check_settings
-from edge.examine_hardware import RULES, examine_hardware
+from drivers.discovery import RULES_MEND
+from edge.examine_hardware import examine_hardware
 from edge.finding import Finding
 from tests.system.processes import BRAMA, ROOT, brama, environment
 
@@ -209,7 +210,7 @@ def test_a_gpio_chip_that_is_not_there_is_named_for_turnstile_and_lights(chip: s
 
 def test_something_else_under_the_chips_name_is_told_apart() -> None:
     (finding,) = of_turnstile({"driver": "gpio", "chip": "/dev/null", "release_line": 1})
-    assert (finding.level, finding.mend) == ("fault", "see brama devices for GPIO chips")
+    assert (finding.level, finding.mend) == ("fault", "see brama devices for those that are")
     assert finding.what.startswith("lane a: turnstile: /dev/null: ")
 
 
@@ -269,5 +270,5 @@ async def test_doctor_names_the_group_that_a_user_without_permission_lacks(tmp_p
 
 
 def test_the_mend_for_permissions_that_no_group_gives_is_a_file_that_there_is() -> None:
-    named = RULES.split()[1]
+    named = RULES_MEND.split()[1]
     assert (ROOT / named).is_file()

@@ -217,7 +217,7 @@ async def test_a_job_that_says_itself_when_it_has_its_device_is_not_taken_for_ru
         async with asyncio.timeout(20):
             while settling.state != "running":
                 await asyncio.sleep(0)
-            assert health.state == "starting"
+            assert (health.state, health.failures) == ("starting", 0)
             claimed.set()
             while health.state != "running":
                 await asyncio.sleep(0)

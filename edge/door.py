@@ -85,11 +85,13 @@ class Door:
         """What is known of the passage when the verdict is written; without a sensor an admission counts as passed."""
         return "unknown" if self._turnstile and self._turnstile.passage_timeout_s is not None else "passed"
 
-    def admit(self, scan: Scan) -> None:
-        """Let one guest through, as soon as the one before is; who finds the lane held open just walks."""
+    def admit(self, scan: Scan) -> bool:
+        """Let one guest through, as soon as the one before is; False: the way is free, or held open, and they walk."""
         if self._turnstile is not None and not self.held_open:
             claim_by_s = asyncio.get_running_loop().time() + CLAIM_S
             self._admissions.put_nowait(_Admission(scan, self._openings, claim_by_s))
+            return True
+        return False
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
@@ -101,9 +103,10 @@ class Door:
 
     async def _let_through(self, admission: _Admission, turnstile: Turnstile) -> None:
         """Release for one guest; since an emergency they may have walked."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(admission.claim_by_s):
-                await self._claimed.wait()
+        if not self._claimed.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(admission.claim_by_s):
+                    await self._claimed.wait()
         if admission.openings != self._openings:
             return
         blind = self._blind

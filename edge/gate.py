@@ -217,7 +217,7 @@ class Lane:
         judged = await self._write(lambda tx: judge(tx, offer, repeat_s, self.door.passage_at_once), refusable=False)
         if isinstance(judged, Controller):
             raise BadgeRead(judged)
-        return self._show(judged, started)
+        return await self._show(judged, started)
 
     async def override(self, scan_id: str, supervisor: Controller, why: str) -> Answer:
         """Admit after a refusal, by a supervisor's word.
@@ -235,7 +235,7 @@ class Lane:
                 tx, scan_id, new_id, supervisor, why, at, self._clock.trust, passage=self.door.passage_at_once
             )
         )
-        return self._show(judged, started)
+        return await self._show(judged, started)
 
     async def _write(self, job: Callable[[Tx], T], *, refusable: bool = True) -> T:
         try:
@@ -253,11 +253,12 @@ class Lane:
             self.cannot_record = why
             self._on_change()
 
-    def _show(self, judged: Judged, started: float) -> Answer:
-        answer = self.answer(judged, (time.perf_counter() - started) * 1000)
-        if judged.fresh and judged.scan.verdict != "refused":
-            self.door.admit(judged.scan)
+    async def _show(self, judged: Judged, started: float) -> Answer:
+        took_ms = (time.perf_counter() - started) * 1000
+        if judged.fresh and judged.scan.verdict != "refused" and self.door.admit(judged.scan):
+            await asyncio.sleep(0)  # the relay first, the words after
         self._light(look_of(judged.scan))
+        answer = self.answer(judged, took_ms)
         # The screen is told a moment after whoever asked, so that neither waits for the other's words.
         asyncio.get_running_loop().call_soon(self._publish, answer)
         return answer

@@ -21,8 +21,6 @@ def test_a_scan_on_a_usb_scanner_opens_the_turnstile_once(palace: Venue) -> None
     machine.call("gadget.scan", port=0, code="CODE-1")
     seen = machine.call("gpio_bank.recorded", **RELAY, changes=2, within_s=HANG_S)
     assert [level for _at, level in seen] == [0, 1, 0]
-    # Up to a tick less: it is looked at from time to time.
-    assert seen[2][0] - seen[1][0] > 0.29
     machine.call("gadget.scan", port=0, code="CODE-NONE")
     palace.until(lambda: len(palace.journal()) == 2)
     assert [level for _at, level in machine.call("gpio_bank.recorded", **RELAY, changes=2, within_s=0)] == [0, 1, 0]

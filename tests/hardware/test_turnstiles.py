@@ -69,9 +69,7 @@ class Wired:
 def test_an_admission_pulses_the_relay_and_the_guest_who_passes_has_used_the_ticket(palace: Venue) -> None:
     wired = Wired(palace, lane(), "RELAY", "GREEN", "RED", "BUZZER")
     assert palace.scan("CODE-1")["passage"] == "unknown"
-    rise, fall = wired.seen("RELAY", 2)[1:]
-    assert (rise[1], fall[1]) == (1, 0)
-    assert fall[0] - rise[0] > 0.2, "it lasts about as long as it should"
+    assert [level for _at, level in wired.seen("RELAY", 2)] == [0, 1, 0]
     wired.contact("PASSED", True)
     palace.until(lambda: palace.journal()[0]["passage"] == "passed")
     assert palace.scan("CODE-1", scan_id="again")["reason"] == "already_used"

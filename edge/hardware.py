@@ -1,7 +1,8 @@
 """Builds what the settings name of hardware. A driver's library is loaded only where its driver is."""
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from config.hardware import (
     EvdevReader,
@@ -18,10 +19,14 @@ from config.hardware import (
 )
 from config.settings import LaneSettings
 from drivers.discovery import Wanted
-from drivers.gpio_lines import LineName
-from drivers.guard import LineGuard
-from drivers.hotplug import Hotplug
 from drivers.protocols import Clock, Lights, Scanner, Turnstile
+
+if TYPE_CHECKING:
+    from drivers.gpio_lines import LineName
+    from drivers.guard import LineGuard
+    from drivers.hotplug import Hotplug
+
+Job = Callable[[], Awaitable[None]]
 
 
 class Hardware:
@@ -29,9 +34,32 @@ class Hardware:
 
     def __init__(self, lanes: Iterable[LaneSettings], clock: Clock) -> None:
         self._clock = clock
-        paths = [reader.device for lane in lanes for reader in lane.readers if not isinstance(reader, TerminalReader)]
-        self.hotplug = Hotplug(path for path in paths if path)
-        self.guard = LineGuard()
+        readers = [reader for lane in lanes for reader in lane.readers if not isinstance(reader, TerminalReader)]
+        self._paths = [reader.device for reader in readers if reader.device]
+        self._shared: dict[str, Job] = {}
+
+    @cached_property
+    def hotplug(self) -> "Hotplug":
+        """What tells of devices that come and go; made when the first driver asks for it."""
+        from drivers.hotplug import Hotplug
+
+        made = Hotplug(self._paths)
+        self._shared["hot-plug"] = made.run
+        return made
+
+    @cached_property
+    def guard(self) -> "LineGuard":
+        """What makes outputs safe when the gate cannot; made when the first driver asks for it."""
+        from drivers.guard import LineGuard
+
+        made = LineGuard()
+        self._shared["line guard"] = made.run
+        return made
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """What must run for the drivers that were made."""
+        return dict(self._shared)
 
     def scanner(self, reader: ReaderSettings) -> Scanner:
         """Build a reader."""
@@ -127,5 +155,7 @@ def device_name(reader: ReaderSettings) -> str:
     return "stdin" if isinstance(reader, TerminalReader) else str(wanted(reader))
 
 
-def _line(line: LineSettings) -> LineName:
+def _line(line: LineSettings) -> "LineName":
+    from drivers.gpio_lines import LineName
+
     return LineName(line.line, line.active_low, line.bias, line.debounce_ms)

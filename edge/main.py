@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import logging
 import os
 import signal
@@ -69,9 +71,17 @@ async def run(settings: Settings) -> None:
 
     async with open_gate(settings, on_defect) as gate:
         log.info("%s ready at %s", settings.device.name, gate.address)
+        _give_back_memory()
         await run_until(stop, gate.jobs, gate.box.healths)
     if defects:
         raise defects[0]
+
+
+def _give_back_memory() -> None:
+    """Return to the system what only the start needed (malloc_trim(3)); a libc that has no such call keeps it."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class OpenGate:
@@ -130,8 +140,9 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
             accept=accept,
         )
         host.box = box
-        jobs: dict[str, Job] = {"hot-plug": hardware.hotplug.run, "line guard": hardware.guard.run}
-        _add_lane_jobs(jobs, box, hardware)
+        lane_jobs: dict[str, Job] = {}
+        _add_lane_jobs(lane_jobs, box, hardware)
+        jobs: dict[str, Job] = {**hardware.jobs, **lane_jobs}
         jobs |= {"changes": link.run_changes, "scans": link.run_scans, "heartbeat": link.run_heartbeat}
         jobs["clock"] = partial(_watch_clock, clock)
         jobs["record probe"] = partial(_probe, box)

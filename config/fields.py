@@ -11,7 +11,8 @@ from edge.core.enrolment import names_a_host
 class Table(BaseModel):
     """A table of the file. Frozen, and a key that it does not know is a problem."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Validators of its own are built where a table is used alone; the whole file has one for all: memory is dear.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _address(url: str) -> str:

@@ -4,10 +4,10 @@ Source: Linux Documentation/hid/hidraw.rst.
 """
 
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 
-from drivers.decoded import told
+from drivers.decoded import Broken, Code, told
 from drivers.descriptor import GONE, until_readable
 from drivers.discovery import RULES_MEND, Found, Wanted, descriptor_of, find_hid_pos, pick
 from drivers.hid_pos_decoder import HidPosDecoder
@@ -15,6 +15,7 @@ from drivers.hid_report import BadDescriptor
 from drivers.hotplug import Hotplug
 from drivers.protocols import Clock, DeviceLost, DeviceRefused, Read, Spoiled
 
+STALE_S = 3.0
 _LONGEST_REPORT = 16 * 1024
 """The kernel's HID_MAX_BUFFER_SIZE."""
 
@@ -29,12 +30,15 @@ class HidrawScanner:
         hotplug: Hotplug,
         find: Callable[[], Iterable[Found]] = find_hid_pos,
         descriptor: Callable[[str], bytes] = descriptor_of,
+        stale_s: float = STALE_S,
     ) -> None:
+        """`stale_s` after its last report, a code whose rest does not come is given up."""
         self._wanted = wanted
         self._clock = clock
         self._hotplug = hotplug
         self._find = find
         self._descriptor = descriptor
+        self._stale_s = stale_s
 
     async def reads(self) -> AsyncGenerator[Read | Spoiled]:
         """Yield reads in the order made, until the scanner goes.
@@ -50,8 +54,8 @@ class HidrawScanner:
             decoder = HidPosDecoder(self._descriptor(Path(found.path).name))
             node = os.open(found.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                while await until_readable(node):
-                    if result := decoder.feed(os.read(node, _LONGEST_REPORT)):
+                while True:
+                    for result in await self._next_results(node, decoder):
                         yield told(result, self._clock.now())
             finally:
                 os.close(node)
@@ -65,3 +69,14 @@ class HidrawScanner:
             gone = exc.errno in GONE
             why = "unplugged; plug it in again" if gone else exc.strerror
             raise DeviceLost(f"{self._wanted}: {why}", again if gone else None) from exc
+
+    async def _next_results(self, node: int, decoder: HidPosDecoder) -> Sequence[Code | Broken]:
+        """Wait for a report, or give up a long code of which some did not come.
+
+        Raises:
+            OSError: the scanner is gone.
+        """
+        if not await until_readable(node, self._stale_s if decoder.half_read else None):
+            return decoder.lose(f"the rest of a long code did not come within {self._stale_s:g} s; scan it again")
+        result = decoder.feed(os.read(node, _LONGEST_REPORT))
+        return [result] if result else []

@@ -11,12 +11,13 @@ import pytest
 from drivers.discovery import Found, Wanted
 from drivers.hotplug import Hotplug
 from drivers.keymaps import LAYOUTS
-from drivers.protocols import DeviceLost, DeviceRefused, Read, Scanner
+from drivers.protocols import DeviceLost, DeviceRefused, Read, Scanner, Spoiled
 from drivers.scanner_evdev import EvdevScanner
 from drivers.scanner_hidraw import HidrawScanner
 from drivers.scanner_serial import SerialLine, SerialScanner
 from drivers.wedge_decoder import WedgeDecoder
 from tests.drivers.plugs import READ_AT, FixedClock, Listener, a_port, give_to_nobody, unprivileged, watched
+from tests.hardware.guest import pos
 
 pytest.importorskip("evdev")  # now, while whatever it needs may be read
 
@@ -141,3 +142,21 @@ async def test_reports_are_read_in_the_order_made(tmp_path: Path) -> None:
             for number in range(3):
                 hand.write(f"T-{number}".encode().ljust(64, b"\0"))
                 assert await listener.next() == Read(f"T-{number}", READ_AT)
+
+
+async def test_a_long_code_whose_rest_does_not_come_is_given_up_and_the_next_is_whole(tmp_path: Path) -> None:
+    node = tmp_path / "hidraw0"
+    os.mkfifo(node)
+    scanner = HidrawScanner(
+        WANTED, FixedClock(), Hotplug(), lambda: [found(node)], lambda _: pos.DESCRIPTOR, stale_s=0.01
+    )
+    listener = Listener(scanner)
+    first, *_rest = pos.reports(b"x" * 100, "]Q1")
+    with os.fdopen(os.open(node, os.O_RDWR), "wb", buffering=0) as hand:
+        async with listener.running():
+            hand.write(first)
+            given_up = await listener.next()
+            assert isinstance(given_up, Spoiled)
+            assert given_up.why.startswith("the rest of a long code did not come")
+            hand.write(pos.reports(b"T-1", "]Q1")[0])
+            assert await listener.next() == Read("T-1", READ_AT, "]Q1")

@@ -5,21 +5,18 @@ Source: RFC 9110 (HTTP semantics), RFC 7617 (Basic authentication). The relay's 
 
 import asyncio
 import ssl
-import sys
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from functools import partial
-from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from urllib.parse import urlsplit
+
+import httpx
 
 from drivers.guarding import NetworkAction, NetworkGuard
 from drivers.network_pulse import NetworkPulse, NotSwitched, to_the_end
 from drivers.protocols import DeviceLost, DeviceRefused, Signals
-
-if TYPE_CHECKING:
-    import httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +47,12 @@ class HttpCall:
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
-    def request(self, client: "httpx.AsyncClient") -> "httpx.Request":
+    def request(self, client: httpx.AsyncClient) -> httpx.Request:
         """Return what is sent.
 
         Raises:
             DeviceRefused: there can be no such address.
         """
-        import httpx
-
         try:
             url = httpx.URL(self.url)
         except httpx.InvalidURL as exc:
@@ -102,7 +97,6 @@ class HttpTurnstile:
         Raises:
             DeviceRefused: an address cannot be one.
         """
-        httpx = _httpx()
         if self._guard and self._off:
             await self._guard.ready()
         # Each call has a connection of its own: a kept one that the relay has closed meanwhile would cost a guest the
@@ -141,7 +135,7 @@ class HttpTurnstile:
             return ssl.create_default_context()
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-    def _pulse_through(self, client: "httpx.AsyncClient") -> NetworkPulse:
+    def _pulse_through(self, client: httpx.AsyncClient) -> NetworkPulse:
         key = f"{self._on.shown} {id(self):x}"
         on = partial(self._send, client, self._on.request(client), self._on.shown)
         if self._off is None:
@@ -150,15 +144,13 @@ class HttpTurnstile:
         off = partial(self._send, client, request, self._off.shown)
         return NetworkPulse(key, on, off, self._pulse_ms, 2 * self._timeout_s, as_action(request), self._guard)
 
-    async def _send(self, client: "httpx.AsyncClient", request: "httpx.Request", shown: str) -> None:
+    async def _send(self, client: httpx.AsyncClient, request: httpx.Request, shown: str) -> None:
         """Send a request once.
 
         Raises:
             DeviceLost: it may have been heard, or not.
             NotSwitched: it was not heard, or the relay says that it did not obey (4xx).
         """
-        import httpx
-
         try:
             async with asyncio.timeout(2 * self._timeout_s):
                 response = await client.send(request, stream=True, auth=None, follow_redirects=False)
@@ -180,7 +172,7 @@ class HttpTurnstile:
         raise kind(f"{shown}: answered {status}; {_mend(status)}")
 
 
-def as_action(request: "httpx.Request") -> NetworkAction:
+def as_action(request: httpx.Request) -> NetworkAction:
     """Return a request as the bytes that a connection of its own takes."""
     url = request.url
     tls = url.scheme == "https"
@@ -190,15 +182,7 @@ def as_action(request: "httpx.Request") -> NetworkAction:
     return NetworkAction(url.raw_host.decode(), url.port or (443 if tls else 80), tls, payload)
 
 
-def _httpx() -> ModuleType:
-    """Return httpx without its command line, which would load click, rich and pygments where they are installed."""
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-    import httpx
-
-    return httpx
-
-
-def _why_not_reached(exc: "httpx.TransportError") -> str:
+def _why_not_reached(exc: httpx.TransportError) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(exc):
         return "its certificate is not trusted; add its authority's with update-ca-certificates, or use its real name"
     return "no connection; check the relay's power, network and address"

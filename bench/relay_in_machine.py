@@ -35,7 +35,7 @@ with gpiod.request_lines(sys.argv[2], consumer="floor", config=output) as lines:
     for event in device.read_loop():
         if event.type == evdev.ecodes.EV_KEY and event.code == evdev.ecodes.KEY_ENTER and event.value == 1:
             lines.set_value(0, Value.ACTIVE)
-            time.sleep(0.02)
+            time.sleep(0.02)  # the pulse, as long as the gate's
             lines.set_value(0, Value.INACTIVE)
 """
 SETTINGS = """
@@ -126,7 +126,7 @@ def gate(folder: Path, scanner: str, chip: str) -> Iterator[None]:
             while not is_at_work():
                 if time.monotonic() > until or child.poll() is not None:
                     raise AssertionError("the gate did not start")
-                time.sleep(0.2)
+                time.sleep(0.2)  # between two looks
             time.sleep(SETTLE_S)
             yield
         finally:

@@ -39,6 +39,7 @@ check: setup
 test: setup check
 	@$(call need,chromium fonts-dejavu-core,command -v chromium)
 	@$(call need,libxkbcommon0,$(BIN)/python -c 'import ctypes; ctypes.CDLL("libxkbcommon.so.0")')
+	@$(call need,libzbar0,$(BIN)/python -c 'import ctypes; ctypes.CDLL("libzbar.so.0")')
 	$(BIN)/pytest -n auto
 
 # The emulators, and what the machine in them is built with; some lie where a plain user's PATH does not look.

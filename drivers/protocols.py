@@ -4,10 +4,10 @@ A driver translates its library's errors into the two below and never retries: t
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 Again = Callable[[], Awaitable[None]]
 """Returns once trying again may help: since the attempt began, something was plugged in or given another owner."""
@@ -47,6 +47,10 @@ class Read:
     code: str
     at: datetime
     symbology: str | None = None
+    certain: bool = True
+    """False: the symbology's check lets misreads through, so a code that nobody knows is better read again."""
+    picture: bytes | None = field(default=None, repr=False)
+    """A small JPEG in which the code was seen, from a camera that is asked to keep pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,40 @@ class Scanner(Protocol):
         Raises:
             DeviceLost: absent, unplugged, or a read failed.
             DeviceRefused: no permission, or not such a device.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A code in a picture: its text, its AIM identifier, and its four corners as fractions of width and height."""
+
+    text: str
+    symbology: str
+    corners: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a camera sees, for people: `form` `jpeg`, or `luma` (one byte a pixel, row by row); sizes in pixels."""
+
+    form: Literal["jpeg", "luma"]
+    width: int
+    height: int
+    data: bytes = field(repr=False)
+    outlines: tuple[Outline, ...]
+    took_ms: float
+    """How long the codes in it were looked for."""
+    step: str
+    """Which steps of the decoding that took; `still`: none, since nothing had moved."""
+
+
+class Camera(Scanner, Protocol):
+    """A reader that has a picture."""
+
+    def watch(self, form: Literal["jpeg", "luma"], width: int, every_s: float) -> AsyncGenerator[Picture]:
+        """Yield pictures while `reads` runs, the newest only, at most one in `every_s` seconds, for ever.
+
+        No wider than `width` pixels; with several onlookers each may get more than it asked for.
         """
 
 

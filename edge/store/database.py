@@ -82,8 +82,16 @@ def sidecars(path: Path) -> tuple[Path, Path]:
 
 def is_damage(exc: BaseException) -> bool:
     """Tell whether SQLite says that a file is damaged, and not that it cannot be used just now."""
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary result code
-    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return _primary_code(exc) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Tell whether another connection's transaction was in the way for longer than the busy timeout."""
+    return _primary_code(exc) == sqlite3.SQLITE_BUSY
+
+
+def _primary_code(exc: BaseException) -> int:
+    return int(getattr(exc, "sqlite_errorcode", 0)) & 0xFF
 
 
 def set_aside(path: Path, now: datetime) -> Path:

@@ -4,6 +4,8 @@ A session holds one connection (aiosqlite) for one answer of the CRM. What a ses
 cursor that follows it, in one transaction, or not at all.
 """
 
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,9 +16,11 @@ import aiosqlite
 
 from edge.core.barcodes import lookup_text, parse_lookup
 from edge.core.fingerprint import Fingerprint, row_digest
-from edge.store.database import connect
+from edge.store.database import connect, is_busy
 from edge.store.records import microseconds
 from edge.store.whitelist_reader import ENTITIES
+
+log = logging.getLogger(__name__)
 
 TicketTexts = tuple[str, str, str, str, str | None, str | None, str | None, str | None, str | None]
 """lookup, id, type, state, valid_from, valid_until, holder, seat, source: as the wire has them."""
@@ -38,8 +42,11 @@ _DIGESTED = "SELECT lookup, id, type, state, valid_from, valid_until FROM ticket
 class WhitelistSession:
     """One connection that applies lines; `fingerprint` is that of the list as applied so far."""
 
-    def __init__(self, db: aiosqlite.Connection, meta: dict[str, str], on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, db: aiosqlite.Connection, name: str, meta: dict[str, str], on_commit: Callable[[], None]
+    ) -> None:
         self._db = db
+        self._name = name
         self._meta = meta
         self._on_commit = on_commit
         self._plan_changed = False
@@ -58,9 +65,20 @@ class WhitelistSession:
         return self._meta.get(key)
 
     async def _begin(self) -> None:
-        if not self._begun:
-            await self._db.execute("BEGIN IMMEDIATE")
-            self._begun = True
+        while not self._begun:
+            try:
+                await self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as exc:
+                if not is_busy(exc):
+                    raise
+                # A session that was given up goes on ending in its connection's thread, on a slow disk for longer
+                # than SQLite is told to wait; nobody else writes here.
+                log.info("%s: an earlier session has not ended yet; waiting for it", self._name)
+            else:
+                self._begun = True
+                # What it then committed is what this transaction goes on from.
+                self._meta = await _read_meta(self._db)
+                self.fingerprint = _fingerprint_of(self._meta)
 
     async def rollback(self) -> None:
         """Forget what was applied since the last cursor."""
@@ -170,12 +188,15 @@ async def whitelist_session(
     try:
         # Closing the connection rolls back what is not committed, once all that it was told before is done.
         async with aiosqlite.Connection(lambda: connect(path, "whitelist"), 64) as db:
-            meta = {str(key): str(value) for key, value in await db.execute_fetchall("SELECT key, value FROM meta")}
-            session = WhitelistSession(db, meta, on_commit)
+            session = WhitelistSession(db, path.name, await _read_meta(db), on_commit)
             yield session
     finally:
         if session is not None and session.committing:
             on_commit()
+
+
+async def _read_meta(db: aiosqlite.Connection) -> dict[str, str]:
+    return {str(key): str(value) for key, value in await db.execute_fetchall("SELECT key, value FROM meta")}
 
 
 def _fingerprint_of(meta: dict[str, str]) -> Fingerprint:

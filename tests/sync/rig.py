@@ -225,10 +225,16 @@ async def served(app: web.Application, port: int = 0) -> AsyncIterator[str]:
     """Serve on loopback; yield the address."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await site.start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
+        await site.stop()
+        # asyncio gives an accepted connection to the server two turns of the loop later; one that came after the
+        # clean-up had looked round would be left open.
+        for _ in range(5):
+            await asyncio.sleep(0)
         await runner.cleanup()
 
 

@@ -50,6 +50,26 @@ async def test_nothing_is_visible_before_its_cursor(venue: Venue) -> None:
     assert (venue.store.data.cursor, venue.store.data.tickets) == ("cursor-2", 1)
 
 
+async def test_a_session_waits_for_one_that_was_given_up_and_goes_on_from_what_that_left(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pull that is called off ends in its thread; on a slow disk that takes longer than SQLite waits."""
+    monkeypatch.setattr("edge.store.database.BUSY_TIMEOUT_MS", 1)
+    caplog.set_level("INFO")
+    async with venue.store.session(building=False) as late, asyncio.TaskGroup() as group:
+        async with venue.store.session(building=False) as given_up:
+            await given_up.put_tickets("concert", [ticket_row("T-1")])
+            applying = group.create_task(late.put_tickets("concert", [ticket_row("T-2")]))
+            async with asyncio.timeout(60):
+                while "has not ended yet" not in caplog.text:
+                    await asyncio.sleep(0)
+            await given_up.commit("cursor-2", NOW)
+        await applying
+        await late.commit(None, NOW)
+    assert (venue.store.data.cursor, venue.store.data.tickets) == ("cursor-2", 2)
+    assert venue.store.data.fingerprint == fresh_sum(venue.store.whitelist_path).hex()
+
+
 async def test_what_has_no_cursor_when_the_stream_is_cut_is_forgotten(venue: Venue) -> None:
     async def cut(session: WhitelistSession) -> None:
         await session.put_tickets("concert", [ticket_row("T-1")])

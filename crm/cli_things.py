@@ -9,7 +9,8 @@ from crm.central import Central
 from crm.commands import DEFAULT_DB, Db, show, work
 from crm.errors import BadInput
 from crm.instants import read_instant, read_zone
-from sync.wire import CheckpointLine, ControllerLine, EntryPolicyModel, EventLine, TicketTypeLine, write_instant
+from sync.instants import write_instant
+from sync.wire import CheckpointLine, ControllerLine, EntryPolicyModel, EventLine, TicketTypeLine
 
 event_app = typer.Typer(no_args_is_help=True, help="Events.")
 ticket_type_app = typer.Typer(no_args_is_help=True, help="Ticket types.")

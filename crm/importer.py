@@ -23,7 +23,8 @@ from crm.staging import Staging
 from crm.tickets import TicketRecord, id_taken, ids_of_lookups, lookups_of_ids, put_tickets
 from edge.core.barcodes import is_readable, lookup_of, lookup_text
 from edge.core.model import TicketState
-from sync.wire import MAX_ROWS, EventLine, write_instant
+from sync.instants import write_instant
+from sync.wire import MAX_ROWS, EventLine
 
 _MAX_TEXT = 1000
 _MAX_ID = 200

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from crm import catalogue, schema
 from crm.database import Database, Read
 from crm.errors import NotFound
-from sync.wire import write_instant
+from sync.instants import write_instant
 
 LAST_SCANS = 50
 MAX_CONFLICTS = 100

@@ -2,19 +2,43 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sync.wire import HeartbeatAnswer, ScansAnswer
+from sync.cutting import Encoding
+from sync.wire import FingerprintsAnswer, HeartbeatAnswer, ScansAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Feed lines as they come, in chunks cut anywhere, and how they are packed."""
+
+    chunks: AsyncIterator[bytes]
+    encoding: Encoding = "identity"
 
 
 class Connector(Protocol):
     """The way to one CRM. Every call raises the errors of `sync.errors` and no others."""
 
-    def changes(self, since: str | None, wait_s: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open the change feed after a cursor, or everything; yields whole lines without their ends.
+    def changes(self, since: str | None, wait_s: int) -> AbstractAsyncContextManager[Feed]:
+        """Open the change feed after a cursor, or everything.
 
         Raises:
             CursorExpired: start again without a cursor.
+            LinkDown, TokenRefused, BadFeed: as named.
+        """
+
+    async def fingerprints(self, prefix: str) -> FingerprintsAnswer | None:
+        """Return count and fingerprint of the lookups that begin with these hex digits; None: it does not offer that.
+
+        Raises:
+            LinkDown, TokenRefused: as named.
+        """
+
+    def tickets(self, prefix: str) -> AbstractAsyncContextManager[Feed]:
+        """Open the tickets whose lookups begin with these hex digits, and the cursor at which they are so.
+
+        Raises:
             LinkDown, TokenRefused, BadFeed: as named.
         """
 

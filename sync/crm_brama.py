@@ -16,14 +16,17 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 import httpx
 
+from sync.connector import Feed
+from sync.cutting import Encoding
 from sync.errors import BadFeed, CursorExpired, EnrolmentRefused, LinkDown, TokenRefused
-from sync.lines import describe, whole_lines
+from sync.lines import describe
 from sync.wire import (
     NDJSON,
     EnrolAnswer,
     EnrolRequest,
     ErrorAnswer,
     ErrorModel,
+    FingerprintsAnswer,
     HeartbeatAnswer,
     ScansAnswer,
     WireModel,
@@ -64,12 +67,31 @@ class BramaCrm:
         return answer.read(EnrolAnswer)
 
     @asynccontextmanager
-    async def changes(self, since: str | None, wait_s: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def changes(self, since: str | None, wait_s: int) -> AsyncIterator[Feed]:
         """Open the change feed; see `Connector.changes`."""
         params = {"since": since, "wait": str(wait_s)} if since is not None else {}
-        timeout = httpx.Timeout(ANSWER_TIMEOUT_S + wait_s, connect=10.0)
+        async with self._feed("/changes", params, wait_s) as feed:
+            yield feed
+
+    @asynccontextmanager
+    async def tickets(self, prefix: str) -> AsyncIterator[Feed]:
+        """Open one range of the tickets; see `Connector.tickets`."""
+        async with self._feed("/tickets", {"prefix": prefix}) as feed:
+            yield feed
+
+    async def fingerprints(self, prefix: str) -> FingerprintsAnswer | None:
+        """Ask for the sums of a range; see `Connector.fingerprints`."""
         with _translated():
-            async with self._client.stream("GET", "/changes", params=params, timeout=timeout) as response:
+            async with self._client.stream("GET", "/fingerprints", params={"prefix": prefix}) as response:
+                answer = await _Answer.of(response)
+        return None if answer.status == httpx.codes.NOT_FOUND else answer.read(FingerprintsAnswer)
+
+    @asynccontextmanager
+    async def _feed(self, path: str, params: dict[str, str], wait_s: int = 0) -> AsyncIterator[Feed]:
+        timeout = httpx.Timeout(ANSWER_TIMEOUT_S + wait_s, connect=10.0)
+        asked = self._client.stream("GET", path, params=params, timeout=timeout, headers={"Accept-Encoding": "gzip"})
+        with _translated():
+            async with asked as response:
                 if response.status_code != httpx.codes.OK:
                     answer = await _Answer.of(response)
                     if answer.status == httpx.codes.GONE:
@@ -77,7 +99,7 @@ class BramaCrm:
                     raise answer.failure()
                 if response.headers.get("content-type", "").split(";")[0].strip() != NDJSON:
                     raise BadFeed(_not_the_crm(response))
-                yield whole_lines(response.aiter_bytes())
+                yield Feed(response.aiter_raw(), _encoding_of(response))
 
     async def send_scans(self, device_id: str, scans: Sequence[dict[str, Any]]) -> ScansAnswer:
         """Hand over journal rows; see `Connector.send_scans`."""
@@ -159,6 +181,17 @@ class _Answer:
         failure = LinkDown(f"{self.response.request.url.path}: {self.status}: {error.message}")
         failure.retry_after_s = _retry_after(self.response)
         return failure
+
+
+def _encoding_of(response: httpx.Response) -> Encoding:
+    """Return how a feed is packed, of those ways that were offered."""
+    match response.headers.get("content-encoding", "identity").strip().lower():
+        case "gzip" | "x-gzip":
+            return "gzip"
+        case "identity" | "":
+            return "identity"
+        case other:
+            raise BadFeed(f"{response.request.url.path}: packed as {other}, which was not offered; use gzip, or none")
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -14,7 +14,7 @@ from edge.store.outbox import Reject, acked_seq, acknowledge
 from edge.store.records import Scan
 from edge.store.store import Store
 from edge.store.tx import Tx
-from sync.connector import Connector
+from sync.connector import Connector, Feed
 from sync.errors import CursorExpired, LinkDown, TokenRefused
 from sync.host import Host, tell_conflicts
 from sync.pull import Mismatch, Puller
@@ -28,12 +28,17 @@ HEARTBEAT_S = 30.0
 BATCH = 200
 FIRST_DELAY_S = 1.0
 MOST_DELAY_S = 60.0
+MOST_MENDS = 2
+"""How often a list is mended range by range before it is pulled anew."""
+AUDIT_EVERY_S = 1.0
+AUDIT_SHARE = 50
+"""Counting takes at most a fiftieth of the time."""
 UNWELL_DELAY_S = 60.0
 """How often a refused token is tried again: somebody may have mended it in the CRM."""
 
 
 class SyncEngine:
-    """Keeps one store and one CRM together; `run_changes`, `run_scans` and `run_heartbeat` are jobs."""
+    """Keeps one store and one CRM together; what begins with `run_` is a job."""
 
     def __init__(
         self,
@@ -57,6 +62,10 @@ class SyncEngine:
         self._sync_now = sync_now
         self._accept = accept
         self._sleep = sleep
+        self._mends = 0
+        """How often in a row the list was mended and still differed."""
+        self._differs: str | None = None
+        """What the audit found."""
 
     # --- changes in -------------------------------------------------------------------------------------------------
 
@@ -74,7 +83,7 @@ class SyncEngine:
                 await self._pause(backoff.next())
             except Mismatch as exc:
                 self._say("connected", str(exc))
-                await self._puller.start_over()
+                await self._mend()
                 await self._pause(backoff.next())
             except LinkDown as exc:
                 self._say("away", str(exc))
@@ -89,30 +98,70 @@ class SyncEngine:
 
     async def _pull(self) -> None:
         """Ask for what follows the cursor and apply it."""
+        if self._differs is not None:
+            why, self._differs = self._differs, None
+            raise Mismatch(why)
         if self._accept.is_set() and self._store.data.held:
             await self._puller.try_promote()
         cursor = await self._puller.cursor()
         was_connected = self._health.state == "connected"
         if not was_connected:
             self._say("connecting", self._health.error)
-        # A CRM that was away is asked for an answer at once, so that its return shows now and not when it has news.
-        wait_s = WAIT_S if cursor and was_connected else 0
+        # A CRM that was away is asked for an answer at once, so that its return shows now and not when it has news; so
+        # is one whose list waits for its last cursor to take its place, or was mended.
+        wait_s = WAIT_S if cursor and was_connected and not (self._mends or self._puller.is_building()) else 0
         asked_at = asyncio.get_running_loop().time()
-        async with self._connector.changes(cursor, wait_s) as lines:
-            await self._puller.apply(self._heard(lines), whole=cursor is None)
+        async with self._connector.changes(cursor, wait_s) as feed:
+            await self._puller.apply(Feed(self._heard(feed.chunks), feed.encoding), whole=cursor is None)
+        self._mends = 0
+        if self._health.error is not None:
+            self._say("connected", None)
         quick = asyncio.get_running_loop().time() - asked_at < FIRST_DELAY_S
         returned = not was_connected and self._health.state == "connected"
         if quick and not returned and await self._puller.cursor() == cursor:
             # One that does not hold requests, or answers with nothing, must not be asked without pause.
             await self._sleep(FIRST_DELAY_S)
 
-    async def _heard(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Note with the first line that the CRM is there."""
-        async for line in lines:
+    async def _heard(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Note with the first chunk that the CRM is there."""
+        async for chunk in chunks:
             if self._health.state != "connected":
                 self._say("connected", None)
             self._health.heard_at = self._now()
-            yield line
+            yield chunk
+
+    async def _mend(self) -> None:
+        """Mend a list that is not the CRM's: where it differs, or if that does not help, by pulling it anew."""
+        self._mends += 1
+        try:
+            if self._mends <= MOST_MENDS and await self._puller.heal(self._connector):
+                return
+        except (LinkDown, TokenRefused) as exc:
+            log.warning("changes: the ranges that differ could not be pulled: %s", exc)
+            return  # the next answer shows whether they still do
+        log.warning("changes: pulling everything anew")
+        self._mends = 0
+        await self._puller.start_over()
+
+    # --- the list itself --------------------------------------------------------------------------------------------
+
+    async def run_audit(self) -> NoReturn:
+        """Count the list in use anew, part by part and without end.
+
+        So a row that was changed behind the gate's back is found, and mended as any other difference is.
+        """
+        while True:
+            for first in range(256):
+                started = asyncio.get_running_loop().time()
+                if not await self._puller.audit(first):
+                    # Where one part is not as it was left, others may not be.
+                    parts = 1 + sum([not await self._puller.audit(other) for other in range(256) if other != first])
+                    self._differs = (
+                        f"tickets were changed in the list here, and not by the CRM, in {parts} of 256 parts"
+                    )
+                    self._sync_now.set()
+                took = asyncio.get_running_loop().time() - started
+                await self._sleep(max(AUDIT_EVERY_S, took * AUDIT_SHARE))
 
     async def _token_refused(self, exc: TokenRefused) -> None:
         self._say("revoked" if exc.revoked else "refused", str(exc))

@@ -1,38 +1,17 @@
-"""Whole lines out of a stream of bytes, bounded, and what they say."""
+"""What the lines of the change feed say."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from sync.errors import BadFeed
-from sync.wire import MAX_LINE_BYTES, ROW_WIDTHS, Line
+from sync.wire import ROW_WIDTHS, Line
 
+BIG_LINE_BYTES = 16 * 1024
 _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
-
-
-async def whole_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Cut a feed into lines; blank ones are skipped.
-
-    Raises:
-        BadFeed: a line is too long, or the feed ends inside one.
-    """
-    held = bytearray()
-    async for chunk in chunks:
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            held += chunk[start:end]
-            start = end + 1
-            if held.strip():
-                yield bytes(held)
-            held.clear()
-        held += chunk[start:]
-        if len(held) > MAX_LINE_BYTES:
-            raise BadFeed(f"a feed line is longer than {MAX_LINE_BYTES} bytes; send at most 1,000 rows a line")
-    if held.strip():
-        raise BadFeed("the feed was cut in the middle of a line; going on from the last cursor")
 
 
 def parse_line(raw: bytes, number: int) -> Line | None:
@@ -50,6 +29,13 @@ def parse_line(raw: bytes, number: int) -> Line | None:
         if error["type"] == "too_long" and error["loc"][1:2] == ("rows",) and (shorter := _known_columns(raw)) != raw:
             return parse_line(shorter, number)
         raise BadFeed(f"feed line {number}: {describe(error)}") from exc
+
+
+async def parsed(raw: bytes, number: int) -> Line | None:
+    """Read one feed line as `parse_line` does; a long one in another thread, so that the loop is free for the lanes."""
+    if len(raw) < BIG_LINE_BYTES:
+        return parse_line(raw, number)
+    return await asyncio.to_thread(parse_line, raw, number)
 
 
 def _known_columns(raw: bytes) -> bytes:

@@ -1,27 +1,58 @@
-"""The change feed in: a snapshot is built beside the list in use, changes are applied to it.
+"""The change feed in: a new list is built beside the list in use, changes are applied to it.
 
 What lies between two cursor lines becomes visible with the second one, or not at all. A feed that ends early goes on
 from the last cursor applied, whichever file that was.
 """
 
 import asyncio
+import re
+import zlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from typing import Protocol
 
 from edge.core.hours import is_open
 from edge.core.model import EventStatus, Plan
 from edge.store.store import Store
 from edge.store.whitelist_writer import WhitelistSession
 from sync.apply import apply_change
+from sync.builder import open_builder
+from sync.connector import Connector, Feed
+from sync.cutting import whole_lines
 from sync.errors import BadFeed
+from sync.heal import heal_list
 from sync.host import Host, tell_conflicts
-from sync.lines import parse_line
+from sync.lines import parsed
 from sync.state import CrmHealth
-from sync.wire import ConflictLine, CursorLine, Line, ResetLine
+from sync.wire import ConflictLine, CursorLine, ResetLine
 
-BIG_LINE_BYTES = 16 * 1024
-"""A line from this size on is read in another thread, so that the loop is free for the lanes."""
+_RESET = re.compile(rb'\s*\{\s*"kind"\s*:\s*"reset"')
+
+
+class Target(Protocol):
+    """Where a feed goes; `unknown` counts what this release does not know in lines that it kept for itself."""
+
+    @property
+    def session(self) -> WhitelistSession:
+        """What the lines that `lines` yields are applied to."""
+
+    @property
+    def number(self) -> int:
+        """Lines so far."""
+
+    @property
+    def unknown(self) -> int:
+        """Fields and columns so far that were skipped in lines that `lines` did not yield."""
+
+    def lines(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield those lines that the caller must apply, each at its place."""
+
+    async def start_over(self) -> None:
+        """Have what follows build a new list from nothing."""
+
+    async def close(self) -> None:
+        """Close the list whole, after the feed's end."""
 
 
 class Puller:
@@ -46,53 +77,57 @@ class Puller:
         async with self._store.session(building=self.is_building()) as session:
             return session.cursor
 
-    async def apply(self, lines: AsyncIterator[bytes], *, whole: bool = False) -> int:
+    async def apply(self, feed: Feed, *, whole: bool = False) -> int:
         """Apply one feed and return its number of lines; `whole`: it was asked for from the beginning. One at a time.
 
         Raises:
             BadFeed: a line that breaks the contract, or a list that is not the one that the CRM vouches for; what was
                 applied with an earlier cursor stays.
         """
+        first = await anext(feed.chunks, None)  # which the CRM may hold back: nobody need wait for that
+        if first is None:
+            return 0
+        building = whole or self.is_building() or _begins_with_reset(first, feed)
         async with self._lock:
-            return await self._apply(lines, whole=whole)
+            return await self._apply(Feed(_from(first, feed.chunks), feed.encoding), building=building)
 
-    async def _apply(self, lines: AsyncIterator[bytes], *, whole: bool) -> int:
-        number, finished, conflicts = 0, False, list[ConflictLine]()
+    async def _apply(self, feed: Feed, *, building: bool) -> int:
+        finished, conflicts = False, list[ConflictLine]()
         try:
-            async with AsyncExitStack() as stack:
-                session = await self._open(stack, whole=whole)
-                async for raw in lines:
-                    number += 1
-                    line = await _parsed(raw, number)
+            async with self._target(feed, building=building) as target:
+                async for raw in target.lines(feed.chunks):
+                    line = await parsed(raw, target.number)
                     self._health.unknown += 1 if line is None else line.unknown_fields()
                     match line:
                         case None:
                             pass
                         case ResetLine():
-                            await stack.aclose()
-                            self._give_up_building()
-                            session = await self._open(stack, whole=True)
+                            self._store.hold(None)
+                            await target.start_over()
                         case CursorLine():
-                            await session.commit(line.cursor, self._now())
+                            await target.session.commit(line.cursor, self._now())
                             finished = not line.more
-                            self._show_progress(session)
+                            self._show_progress(target.session)
                             if finished:
-                                _check(session, line)
+                                _check(target.session, line)
                         case ConflictLine():
                             conflicts.append(line)
                         case _:
                             finished = False
-                            await apply_change(session, line)
+                            await apply_change(target.session, line)
+                self._health.unknown += target.unknown
+                await target.close()
         finally:
             await tell_conflicts(self._store, self._host, conflicts, self._now())
         if finished and self.is_building():
             await self.try_promote()
         self._host.changed()
-        return number
+        return target.number
 
-    async def _open(self, stack: AsyncExitStack, *, whole: bool) -> WhitelistSession:
-        building = whole or self.is_building()
-        return await stack.enter_async_context(self._store.session(building=building))
+    def _target(self, feed: Feed, *, building: bool) -> AbstractAsyncContextManager[Target]:
+        if building:
+            return open_builder(self._store.building_path, feed.encoding)
+        return _open_live(self._store, feed)
 
     def _show_progress(self, session: WhitelistSession) -> None:
         self._health.progress = session.fingerprint.count if self.is_building() else None
@@ -100,14 +135,27 @@ class Puller:
 
     async def start_over(self) -> None:
         """Have the next feed asked for from the beginning, into a new file; the list in use serves on."""
-        self._give_up_building()
-        async with self._store.session(building=True) as session:
-            await session.rollback()
+        async with self._lock:
+            self._store.discard_building()
+            self._store.hold(None)
+            async with self._store.session(building=True):
+                pass
 
-    def _give_up_building(self) -> None:
-        """Drop the list that was being built; one that was held for a person's word cannot be accepted any more."""
-        self._store.discard_building()
-        self._store.hold(None)
+    async def heal(self, connector: Connector) -> bool:
+        """Pull those ranges of the list alone in which it differs from the CRM's; False: only a new list mends it.
+
+        Raises:
+            LinkDown, TokenRefused: the CRM was lost over it; nothing was changed.
+        """
+        async with self._lock, self._store.session(building=self.is_building()) as session:
+            healed = await heal_list(session, connector)
+        self._host.changed()
+        return healed
+
+    async def audit(self, first: int) -> bool:
+        """Count the rows under one first byte of the lookup in the list in use; False: it is not as it was applied."""
+        async with self._lock, self._store.session(building=False) as session:
+            return await session.audit(first)
 
     async def try_promote(self) -> None:
         """Put the built list in place, unless it is so small that a person must look first."""
@@ -138,25 +186,68 @@ class Mismatch(BadFeed):
     """Gate and CRM do not hold the same list."""
 
 
+class _Live:
+    """The list in use, to which changes are applied in this process."""
+
+    unknown = 0
+    """Every line is yielded."""
+
+    def __init__(self, store: Store, feed: Feed, stack: AsyncExitStack, session: WhitelistSession) -> None:
+        self._store = store
+        self._feed = feed
+        self._stack = stack
+        self.session = session
+        self.number = 0
+
+    async def lines(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for raw in whole_lines(chunks, self._feed.encoding):
+            self.number += 1
+            yield raw
+
+    async def start_over(self) -> None:
+        await self._stack.aclose()
+        self._store.discard_building()
+        self.session = await self._stack.enter_async_context(self._store.session(building=True))
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def _open_live(store: Store, feed: Feed) -> AsyncIterator[_Live]:
+    async with AsyncExitStack() as stack:
+        yield _Live(store, feed, stack, await stack.enter_async_context(store.session(building=False)))
+
+
 def _check(session: WhitelistSession, line: CursorLine) -> None:
     """Compare count and fingerprint with the CRM's.
 
     Raises:
-        Mismatch: they differ; the list must be pulled anew.
+        Mismatch: they differ.
     """
     mine = session.fingerprint
     if line.fingerprint in (None, mine.hex()) and line.tickets in (None, mine.count):
         return
     raise Mismatch(
         f"the ticket list here ({mine.count}, {mine.hex()}) is not the CRM's ({line.tickets}, {line.fingerprint});"
-        " pulling it anew"
+        " looking where they differ"
     )
 
 
-async def _parsed(raw: bytes, number: int) -> Line | None:
-    if len(raw) < BIG_LINE_BYTES:
-        return parse_line(raw, number)
-    return await asyncio.to_thread(parse_line, raw, number)
+def _begins_with_reset(first: bytes, feed: Feed) -> bool:
+    """Tell by its first chunk whether a feed is everything; one that says so later is applied all the same."""
+    if feed.encoding == "gzip":
+        try:
+            first = zlib.decompressobj(wbits=31).decompress(first, 64)
+        except zlib.error:
+            return False  # which whoever unpacks it will say
+    return _RESET.match(first) is not None
+
+
+async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
 
 
 def _anything_open(plan: Plan, now: datetime) -> bool:

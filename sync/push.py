@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from edge.store.store import Store
-from sync.lines import whole_lines
+from sync.connector import Feed
 from sync.pull import Puller
 
 
@@ -21,6 +21,6 @@ class PushSink:
         Raises:
             BadFeed: names the line, the field and the mend; what an earlier cursor line closed stays applied.
         """
-        lines = await self._puller.apply(whole_lines(chunks))
+        lines = await self._puller.apply(Feed(chunks))
         data = self._store.data
         return {"lines": lines, "cursor": data.cursor, "tickets": data.tickets, "fingerprint": data.fingerprint}

@@ -5,7 +5,7 @@ does not in `model_extra`, so that unknown fields can be skipped and counted: th
 """
 
 import base64
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -21,34 +21,13 @@ from pydantic import (
 
 from edge.core.barcodes import KEY_BYTES, parse_lookup
 from edge.core.model import ClockTrust, Direction, EventStatus, OnDoubt, Per, Reentry
+from sync.instants import parse_instant, write_instant
 
 MAX_ROWS = 1000
 """The most rows that one `tickets` line may carry."""
-MAX_LINE_BYTES = 4 * 1024 * 1024
-"""The longest feed line that is read; 1,000 rows of a name and a seat come to about 200 kB."""
 MAX_SCANS = 500
 """The most scans in one `POST /scans`."""
 NDJSON = "application/x-ndjson"
-
-
-def parse_instant(text: str) -> datetime:
-    """Read an instant off the wire as aware UTC.
-
-    Raises:
-        ValueError: not ISO 8601, or without a zone.
-    """
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise ValueError("an instant is ISO 8601 UTC with Z, such as 2026-05-01T18:00:00Z") from exc
-    if instant.utcoffset() != timedelta(0):
-        raise ValueError("an instant is in UTC and says so with Z, such as 2026-05-01T18:00:00Z")
-    return instant.astimezone(UTC)
-
-
-def write_instant(instant: datetime) -> str:
-    """Write an aware instant as the wire does."""
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _instant_text(text: str) -> str:

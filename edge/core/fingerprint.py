@@ -7,6 +7,7 @@ by row: add the row that comes, subtract the row that goes.
 
 import hashlib
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _MODULUS = 1 << 128
@@ -17,8 +18,18 @@ def row_digest(
     lookup: str, ticket_id: str, type_id: str, state: str, valid_from: str | None, valid_until: str | None
 ) -> int:
     """Digest one ticket row; all fields are the texts of the wire."""
-    row = f"{lookup}|{ticket_id}|{type_id}|{state}|{valid_from or ''}|{valid_until or ''}"
-    return int.from_bytes(hashlib.blake2b(row.encode(), digest_size=16).digest(), "big")
+    return row_digests([(lookup, ticket_id, type_id, state, valid_from, valid_until)])[0]
+
+
+def row_digests(rows: Iterable[Sequence[str | None]]) -> list[int]:
+    """Digest many ticket rows that begin with those six fields; what follows in a row does not count."""
+    blake2b, number = hashlib.blake2b, int.from_bytes
+    return [
+        number(
+            blake2b(f"{r[0]}|{r[1]}|{r[2]}|{r[3]}|{r[4] or ''}|{r[5] or ''}".encode(), digest_size=16).digest(), "big"
+        )
+        for r in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,24 @@ class Fingerprint:
     def minus(self, digest: int) -> "Fingerprint":
         """Return the fingerprint with one row fewer."""
         return Fingerprint(self.count - 1, (self.total - digest) % _MODULUS)
+
+    def moved(self, count: int, total: int) -> "Fingerprint":
+        """Return the fingerprint with so many more rows (fewer: negative), whose digests come to `total`."""
+        return Fingerprint(self.count + count, (self.total + total) % _MODULUS)
+
+    def joined(self, other: "Fingerprint") -> "Fingerprint":
+        """Return the fingerprint of two lists together."""
+        return self.moved(other.count, other.total)
+
+    @classmethod
+    def of_digests(cls, digests: Sequence[int]) -> "Fingerprint":
+        """Return the fingerprint of the rows that have these digests."""
+        return cls(len(digests), sum(digests) % _MODULUS)
+
+    @classmethod
+    def of_parts(cls, parts: Sequence["Fingerprint"]) -> "Fingerprint":
+        """Return the fingerprint of several lists together."""
+        return cls(sum(part.count for part in parts), sum(part.total for part in parts) % _MODULUS)
 
     def hex(self) -> str:
         """Write the sum as the wire does: 32 lower-case hex digits."""

@@ -257,3 +257,39 @@ async def open_rig(folder: Path, url: str, crm: ScriptedCrm) -> AsyncIterator[Ri
         finally:
             await connector.close()
     assert defects == []
+
+
+@dataclass
+class OpenEngine:
+    """A gate's store and its sync engine, not yet running."""
+
+    store: Store
+    engine: SyncEngine
+    host: HostRecord
+    health: CrmHealth
+    clock: GateClock
+    sync_now: asyncio.Event
+
+
+async def short_nap(_delay_s: float) -> None:
+    """Try again soon: what the delays are is tested elsewhere."""
+    await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def open_engine(folder: Path, url: str, identity: Identity, token: str, news: News) -> AsyncIterator[OpenEngine]:
+    """Open a gate's store in a folder, with an engine towards a real central."""
+    clock, health, host = GateClock(synchronised=lambda: True), CrmHealth(), HostRecord(news)
+    sync_now, accept = asyncio.Event(), asyncio.Event()
+    defects: list[BaseException] = []
+    async with open_store(folder, identity, clock.now, defects.append) as store:
+        connector = BramaCrm(url, token)
+        puller = Puller(store, clock.now, health, host, accept)
+        engine = SyncEngine(
+            store, connector, puller, host, health, clock.now, sync_now=sync_now, accept=accept, sleep=short_nap
+        )
+        try:
+            yield OpenEngine(store, engine, host, health, clock, sync_now)
+        finally:
+            await connector.close()
+    assert defects == []

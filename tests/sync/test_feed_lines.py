@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sync.cutting import MAX_LINE_BYTES, whole_lines
 from sync.errors import BadFeed
-from sync.lines import parse_line, whole_lines
-from sync.wire import MAX_LINE_BYTES, CursorLine, TicketsLine
+from sync.lines import parse_line
+from sync.wire import CursorLine, TicketsLine
 from tests.sync.book import AT, Book, row
 
 

@@ -1,6 +1,8 @@
 """A new list that is suspiciously small waits for a person while a checkpoint is open; and asking now means now."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -168,6 +170,6 @@ async def test_a_damaged_list_is_pulled_anew_at_once(rig: Rig, book: Book) -> No
 
 async def _damage(rig: Rig) -> None:
     """Break the list in use as no release of ours would write it."""
-    async with rig.store.session(building=False) as session:
-        await session._db.execute("UPDATE ticket SET state = 'nonsense'")
+    with closing(sqlite3.connect(rig.store.whitelist_path)) as db, db:
+        db.execute("UPDATE ticket SET state = 'nonsense'")
     await asyncio.sleep(0)

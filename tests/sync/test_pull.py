@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from sync.wire import MAX_LINE_BYTES
+from sync.cutting import MAX_LINE_BYTES
 from tests.sync.book import PLAN, Book, everything, packed
 from tests.sync.rig import CUT, Rig
 

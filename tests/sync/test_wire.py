@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from sync.instants import parse_instant, write_instant
 from sync.wire import (
     LINE_KINDS,
     MAX_ROWS,
@@ -24,8 +25,6 @@ from sync.wire import (
     TicketsLine,
     TicketTypeLine,
     WireModel,
-    parse_instant,
-    write_instant,
 )
 
 LOOKUP = "W7HTegzHmM-Dj6teZG5iaQ"

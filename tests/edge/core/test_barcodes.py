@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.core.barcodes import MAX_CODE_CHARS, is_readable, lookup_of, lookup_text, normalise, parse_lookup
+from edge.core.barcodes import (
+    MAX_CODE_CHARS,
+    is_readable,
+    lookup_of,
+    lookup_text,
+    lookup_texts,
+    normalise,
+    parse_lookup,
+    parse_lookups,
+)
 
 KEY = bytes(range(32))
 steady = settings(derandomize=True, max_examples=200, deadline=None)
@@ -161,6 +170,22 @@ def test_a_lookup_comes_back_off_the_wire(lookup: bytes) -> None:
 def test_a_lookup_not_written_the_one_way_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="22 characters of base64url"):
         parse_lookup(text)
+    good = lookup_text(bytes(16))
+    with pytest.raises(ValueError, match="22 characters of base64url"):
+        parse_lookups([good, text, good])
+
+
+@steady
+@given(st.lists(st.binary(min_size=16, max_size=16), max_size=5))
+def test_many_lookups_are_written_and_read_as_one_by_one(lookups: list[bytes]) -> None:
+    texts = lookup_texts(lookups)
+    assert texts == [lookup_text(lookup) for lookup in lookups]
+    assert parse_lookups(texts) == lookups
+
+
+def test_what_is_no_lookup_is_still_written() -> None:
+    """A list that was changed by hand may hold anything."""
+    assert lookup_texts([b"short", bytes(16)]) == [lookup_text(b"short"), lookup_text(bytes(16))]
 
 
 @steady

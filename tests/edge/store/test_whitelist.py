@@ -135,7 +135,7 @@ async def test_line_of_a_thousand_rows_twice_over_counts_a_thousand(venue: Venue
             await session.commit(None, NOW)
     assert venue.store.data.tickets == 1000
     async with venue.store.session(building=False) as session:
-        await session.delete_tickets([row[1] for row in rows[:999]] * 2)
+        await session.delete_tickets([str(row[1]) for row in rows[:999]] * 2)
         await session.commit(None, NOW)
     assert venue.store.data.tickets == 1
     assert venue.store.data.fingerprint == fresh_sum(venue.store.whitelist_path).hex()

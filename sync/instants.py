@@ -1,0 +1,23 @@
+"""Instants as the wire writes them: ISO 8601 in UTC, with Z."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an instant off the wire as aware UTC.
+
+    Raises:
+        ValueError: not ISO 8601, or without a zone.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ValueError("an instant is ISO 8601 UTC with Z, such as 2026-05-01T18:00:00Z") from exc
+    if instant.utcoffset() != timedelta(0):
+        raise ValueError("an instant is in UTC and says so with Z, such as 2026-05-01T18:00:00Z")
+    return instant.astimezone(UTC)
+
+
+def write_instant(instant: datetime) -> str:
+    """Write an aware instant as the wire does."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

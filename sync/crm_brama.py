@@ -18,7 +18,7 @@ import httpx
 
 from sync.connector import Feed
 from sync.cutting import Encoding
-from sync.errors import BadFeed, CursorExpired, EnrolmentRefused, LinkDown, TokenRefused
+from sync.errors import BadFeed, CursorExpired, EnrolmentRefused, LinkDown, Refused, TokenRefused
 from sync.lines import describe
 from sync.wire import (
     NDJSON,
@@ -178,7 +178,9 @@ class _Answer:
             return TokenRefused(f"{error.message}; enrol this box again: brama enrol URL CODE", revoked=revoked)
         if self.response.is_redirect:
             return LinkDown(_not_the_crm(self.response))
-        failure = LinkDown(f"{self.response.request.url.path}: {self.status}: {error.message}")
+        said = f"{self.response.request.url.path}: {self.status}: {error.message}"
+        definite = 400 <= self.status < 500 and self.status not in {404, 408, 425, 429}
+        failure = Refused(said, self.status) if definite else LinkDown(said)
         failure.retry_after_s = _retry_after(self.response)
         return failure
 

@@ -8,24 +8,27 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from edge.store.outbox import Reject, acked_seq, acknowledge
+from edge.store.outbox import Parked, Reject, acked_seq, acknowledge, parked_scans, settle_retried
 from edge.store.records import Scan
 from edge.store.store import Store
 from edge.store.tx import Tx
 from sync.connector import Connector, Feed
-from sync.errors import CursorExpired, LinkDown, TokenRefused
+from sync.errors import CursorExpired, LinkDown, Refused, TokenRefused
 from sync.host import Host, tell_conflicts
 from sync.pull import Mismatch, Puller
 from sync.state import CrmHealth
+from sync.wire import Rejected, ScansAnswer
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 30
 """How long the CRM may hold a request for changes."""
 HEARTBEAT_S = 30.0
-BATCH = 200
+BATCH = 500
+"""Scans at a time: what the Gate API allows."""
+BATCH_BYTES = 1024 * 1024
 FIRST_DELAY_S = 1.0
 MOST_DELAY_S = 60.0
 MOST_MENDS = 2
@@ -195,24 +198,55 @@ class SyncEngine:
                 await self._token_refused(exc)
                 await self._sleep(UNWELL_DELAY_S)
 
-    async def _send_some(self, batch: int) -> bool:
+    async def _send_some(self, most: int) -> bool:
         """Send one batch; False: there was nothing to send."""
+        if await self._send_retried(most):
+            return True
         acked = await self._store.read(lambda tx: acked_seq(tx.journal))
-        scans = await self._store.scans_after(acked, batch)
-        identity = self._store.identity
-        if not scans or identity is None:
+        scans = _batch(await self._store.scans_after(acked, most))
+        if not scans:
             return False
-        answer = await self._connector.send_scans(identity.device_id, [scan.wire() for scan in scans])
+        try:
+            answer = await self._send([scan.wire() for scan in scans])
+        except Refused as exc:
+            if len(scans) > 1:
+                raise
+            # It is this very scan that the CRM will not have, in whatever words.
+            answer = ScansAnswer(acked=scans[0].seq, rejected=[_rejected(scans[0], exc)])
         taken = _taken(scans, answer.acked)
-        rejects = [Reject(each.scan_id, each.code[:100], each.message[:1000]) for each in answer.rejected]
         if not taken:
             raise LinkDown(f"/scans: the CRM acknowledged {answer.acked}, before seq {scans[0].seq}; sending again")
+        rejects = _rejects(answer)
         await self._store.write(lambda tx: acknowledge(tx, taken, rejects, self._now()))
+        await self._heard_of_scans(answer, rejects)
+        return True
+
+    async def _send_retried(self, most: int) -> bool:
+        """Send parked scans again for which a person has asked; False: there are none."""
+        parked = await self._store.read(lambda tx: parked_scans(tx.journal, to_retry=True, most=most))
+        if not parked:
+            return False
+        try:
+            answer = await self._send([each.body for each in parked])
+        except Refused as exc:
+            if len(parked) > 1:
+                raise
+            answer = ScansAnswer(acked=0, rejected=[_rejected(parked[0], exc)])
+        rejects, sent = _rejects(answer), [each.scan_id for each in parked]
+        await self._store.write(lambda tx: settle_retried(tx, sent, rejects, self._now()))
+        await self._heard_of_scans(answer, rejects)
+        return True
+
+    async def _send(self, bodies: Sequence[dict[str, Any]]) -> ScansAnswer:
+        identity = self._store.identity
+        assert identity is not None, "scans are sent by an enrolled box"  # noqa: S101
+        return await self._connector.send_scans(identity.device_id, bodies)
+
+    async def _heard_of_scans(self, answer: ScansAnswer, rejects: Sequence[Reject]) -> None:
         for reject in rejects:
             log.warning("scans: the CRM refused %s: %s: %s", reject.scan_id, reject.code, reject.message)
         await tell_conflicts(self._store, self._host, answer.conflicts, self._now())
         self._host.changed()
-        return True
 
     # --- heartbeat --------------------------------------------------------------------------------------------------
 
@@ -257,6 +291,24 @@ class Backoff:
         delay = self._delay_s * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, not a secret)
         self._delay_s = min(MOST_DELAY_S, self._delay_s * 2)
         return max(delay, min(asked_s or 0.0, 5 * MOST_DELAY_S))
+
+
+def _batch(scans: Sequence[Scan]) -> Sequence[Scan]:
+    """Cut a batch where it grows long: a code may have 4,096 characters, a note 1,000."""
+    size = 0
+    for count, scan in enumerate(scans):
+        size += 600 + 4 * (len(scan.code or "") + len(scan.note or ""))
+        if size > BATCH_BYTES and count:
+            return scans[:count]
+    return scans
+
+
+def _rejects(answer: ScansAnswer) -> list[Reject]:
+    return [Reject(each.scan_id, each.code[:100], each.message[:1000]) for each in answer.rejected]
+
+
+def _rejected(scan: Scan | Parked, exc: Refused) -> Rejected:
+    return Rejected(scan_id=scan.scan_id, code=f"http_{exc.status}", message=str(exc))
 
 
 def _taken(scans: Sequence[Scan], acked: int) -> int:

@@ -10,6 +10,14 @@ class LinkDown(Exception):
     retry_after_s: float | None = None
 
 
+class Refused(LinkDown):
+    """The CRM answered that it will not do this as it was asked: an HTTP status of 400 to 499, `status`."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class TokenRefused(Exception):
     """The CRM does not know this device's token; `revoked` outright or not. The message names the mend."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 Kind = Literal["journal", "whitelist"]
 
-VERSIONS: dict[Kind, int] = {"journal": 1, "whitelist": 2}
+VERSIONS: dict[Kind, int] = {"journal": 2, "whitelist": 2}
 """The schema version that this release writes; each has its file in `schema/`."""
 
 # A page of 4 KiB; -2000 is 2,000 KiB of page cache. A probe touches four pages, so more would only cost memory.

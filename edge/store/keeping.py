@@ -19,7 +19,7 @@ from edge.store.pages import scans_on_pages
 from edge.store.records import FIRST_PREV, INSERT_SCAN, SELECT_SCAN, SELECT_SETTLED, Scan, chain_hash, scan_of
 from edge.store.tx import Tx, count_use
 
-_KEPT_TABLES = ("meta", "usage", "passage", "shift", "parked", "conflict", "archive", "lost")
+_KEPT_TABLES = ("meta", "usage", "passage", "shift", "parked", "dropped", "conflict", "archive", "lost")
 _KEEP_SCAN = INSERT_SCAN.replace("INSERT", "INSERT OR IGNORE", 1)
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from edge.core.admission import instant_text
-from edge.store.tx import Tx
+from edge.store.records import SELECT_SETTLED, Scan, scan_of
+from edge.store.tx import StoreRefusal, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,24 @@ class Reject:
     scan_id: str
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A scan that the CRM would not take, and why; `body` is the scan as it was sent."""
+
+    seq: int
+    scan_id: str
+    code: str
+    message: str
+    at: str
+    body: dict[str, Any]
+    retry: bool
+    """A person has asked for it to be sent again."""
+
+
+class NotParked(StoreRefusal):
+    """No scan of this id is parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +56,78 @@ def acknowledge(tx: Tx, acked: int, rejects: Sequence[Reject], now: datetime) ->
         (str(min(acked, tx.head[0])),),
     )
     for reject in rejects:
-        tx.journal.execute(
-            "INSERT OR IGNORE INTO parked SELECT seq, scan_id, ?, ?, ? FROM scan WHERE scan_id = ?",
-            (reject.code, reject.message, instant_text(now), reject.scan_id),
-        )
+        if scan := _scan(tx.journal, reject.scan_id):
+            body = json.dumps(scan.wire(), ensure_ascii=False)
+            tx.journal.execute(
+                "INSERT OR IGNORE INTO parked (seq, scan_id, code, message, at, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (scan.seq, scan.scan_id, reject.code, reject.message, instant_text(now), body),
+            )
+
+
+def parked_scans(journal: sqlite3.Connection, *, to_retry: bool = False, most: int = -1) -> list[Parked]:
+    """Return the parked scans, oldest first; `to_retry`: only those that are to be sent again."""
+    rows = journal.execute(
+        "SELECT seq, scan_id, code, message, at, body, retry FROM parked WHERE retry >= ? ORDER BY seq LIMIT ?",
+        (int(to_retry), most),
+    ).fetchall()
+    return [
+        Parked(seq, scan_id, code, message, at, _body(journal, scan_id, body), bool(retry))
+        for seq, scan_id, code, message, at, body, retry in rows
+    ]
+
+
+def retry_parked(tx: Tx, scan_id: str | None) -> int:
+    """Have a parked scan, or all of them, sent again; return how many.
+
+    Raises:
+        NotParked: no such scan is.
+    """
+    asked = tx.journal.execute("UPDATE parked SET retry = 1 WHERE ?1 IS NULL OR scan_id = ?1", (scan_id,)).rowcount
+    if scan_id is not None and not asked:
+        raise NotParked(f"id: no parked scan {scan_id}; see brama sync parked")
+    return asked
+
+
+def drop_parked(tx: Tx, scan_id: str, reason: str, now: datetime) -> None:
+    """Give a parked scan up for good: the CRM will never have it. The journal keeps its row, and this its reason.
+
+    Raises:
+        NotParked: no such scan is.
+    """
+    taken = tx.journal.execute(
+        "INSERT INTO dropped SELECT seq, scan_id, code, message, body, ?, ? FROM parked WHERE scan_id = ?",
+        (reason, instant_text(now), scan_id),
+    )
+    if not taken.rowcount:
+        raise NotParked(f"id: no parked scan {scan_id}; see brama sync parked")
+    tx.journal.execute("DELETE FROM parked WHERE scan_id = ?", (scan_id,))
+
+
+def settle_retried(tx: Tx, sent: Sequence[str], rejects: Sequence[Reject], now: datetime) -> None:
+    """Note what the CRM said to parked scans that were sent again: taken, or refused once more and why."""
+    again = {reject.scan_id: reject for reject in rejects}
+    for scan_id in sent:
+        if reject := again.get(scan_id):
+            tx.journal.execute(
+                "UPDATE parked SET code = ?, message = ?, at = ?, retry = 0 WHERE scan_id = ?",
+                (reject.code, reject.message, instant_text(now), scan_id),
+            )
+        else:
+            tx.journal.execute("DELETE FROM parked WHERE scan_id = ?", (scan_id,))
+
+
+def _scan(journal: sqlite3.Connection, scan_id: str) -> Scan | None:
+    row = journal.execute(f"{SELECT_SETTLED} WHERE scan_id = ?", (scan_id,)).fetchone()
+    return scan_of(row) if row else None
+
+
+def _body(journal: sqlite3.Connection, scan_id: str, text: str | None) -> dict[str, Any]:
+    """Read a parked scan as it was sent; the release before kept only its id."""
+    if text is not None:
+        body: dict[str, Any] = json.loads(text)
+        return body
+    scan = _scan(journal, scan_id)
+    return scan.wire() if scan else {"scan_id": scan_id}
 
 
 def note_conflicts(tx: Tx, conflicts: Sequence[Conflict], now: datetime) -> list[Conflict]:

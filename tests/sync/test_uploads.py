@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from edge.store.outbox import NotParked, drop_parked, parked_scans, retry_parked
 from tests.sync.book import Book, everything
-from tests.sync.rig import Rig
+from tests.sync.rig import START, Rig
 
 Scans = list[dict[str, Any]]
 CONFLICT: dict[str, Any] = {
@@ -55,11 +56,27 @@ async def test_more_than_a_batch_goes_in_several(rig: Rig) -> None:
         return rig.crm.take_all(scans)
 
     rig.crm.on_scans = take
-    await record(rig, 450)
+    await record(rig, 1100)
     async with rig.running("scans"):
-        await rig.until(lambda: len(rig.crm.got) == 450)
-    assert sizes == [200, 200, 50]
-    assert seqs(rig.crm.got) == list(range(1, 451))
+        await rig.until(lambda: len(rig.crm.got) == 1100)
+    assert sizes == [500, 500, 100]
+    assert seqs(rig.crm.got) == list(range(1, 1101))
+
+
+async def test_long_codes_go_in_shorter_batches(rig: Rig) -> None:
+    sizes: list[int] = []
+
+    def take(scans: Scans) -> dict[str, Any]:
+        sizes.append(len(scans))
+        return rig.crm.take_all(scans)
+
+    rig.crm.on_scans = take
+    for number in range(100):
+        await rig.lane.offer("\N{BLACK STAR}" * 4000 + str(number))
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 100)
+    assert sum(sizes) == 100
+    assert all(50 <= size < 70 for size in sizes[:-1])
 
 
 async def test_what_is_acked_is_not_sent_again(rig: Rig) -> None:
@@ -100,6 +117,77 @@ async def test_rejected_scans_are_parked_and_the_next_go_on(rig: Rig) -> None:
     assert await parked(rig) == [(2, "s-2", "invalid")]
     assert seqs(rig.crm.got) == [1, 2, 3, 4]
     assert (await rig.store.backlog()).parked == 1
+
+
+def refusing(rig: Rig, *bad: str) -> None:
+    """Have the CRM take all scans but these."""
+
+    def judge(scans: Scans) -> dict[str, Any]:
+        refused = [scan["scan_id"] for scan in scans if scan["scan_id"] in bad]
+        answers = [{"scan_id": each, "code": "invalid", "message": f"try {len(rig.crm.got)}"} for each in refused]
+        return {"acked": max(scan["seq"] for scan in scans), "rejected": answers}
+
+    rig.crm.on_scans = judge
+
+
+async def test_a_parked_scan_is_sent_again_when_asked(rig: Rig) -> None:
+    refusing(rig, "s-1", "s-2")
+    await record(rig, 3)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 3)
+        refusing(rig, "s-2")
+        assert await rig.store.write(lambda tx: retry_parked(tx, None)) == 2
+        await rig.until(lambda: len(rig.crm.got) == 5)
+        await rig.offer(4, "s-4")
+        await rig.until(lambda: rig.acked == 4)
+    assert [scan["scan_id"] for scan in rig.crm.got] == ["s-1", "s-2", "s-3", "s-1", "s-2", "s-4"]
+    (left,) = await rig.store.read(lambda tx: parked_scans(tx.journal))
+    assert (left.scan_id, left.message, left.retry, left.body["code"]) == ("s-2", "try 3", False, "CODE-2")
+
+
+async def test_a_dropped_scan_keeps_its_reason_and_is_never_sent(rig: Rig) -> None:
+    refusing(rig, "s-2")
+    await record(rig, 3)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 3)
+        await rig.store.write(lambda tx: drop_parked(tx, "s-2", "a test before the doors", START))
+        with pytest.raises(NotParked, match="no parked scan s-2"):
+            await rig.store.write(lambda tx: drop_parked(tx, "s-2", "again", START))
+        with pytest.raises(NotParked):
+            await rig.store.write(lambda tx: retry_parked(tx, "s-2"))
+        assert await rig.store.write(lambda tx: retry_parked(tx, None)) == 0
+    assert (await rig.store.backlog()).parked == 0
+    dropped = await rig.store.read(lambda tx: tx.journal.execute("SELECT seq, reason FROM dropped").fetchall())
+    assert dropped == [(2, "a test before the doors")]
+    assert len(await rig.store.scans_after(0, 10)) == 3
+
+
+async def test_a_parked_scan_of_the_release_before_has_its_body_from_the_journal(rig: Rig) -> None:
+    refusing(rig, "s-1")
+    await record(rig, 1)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 1)
+        await rig.store.write(lambda tx: tx.journal.execute("UPDATE parked SET body = NULL"))
+        refusing(rig)
+        await rig.store.write(lambda tx: retry_parked(tx, "s-1"))
+        await rig.until(lambda: len(rig.crm.got) == 2)
+    assert rig.crm.got[0] == rig.crm.got[1]
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+async def test_a_scan_for_which_the_crm_refuses_the_whole_request_is_parked_too(rig: Rig, status: int) -> None:
+    def judge(scans: Scans) -> dict[str, Any] | web.Response:
+        if any(scan["scan_id"] == "s-3" for scan in scans):
+            return web.json_response({"error": {"code": "bad", "message": "seat: not known"}}, status=status)
+        return rig.crm.take_all(scans)
+
+    rig.crm.on_scans = judge
+    await record(rig, 6)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 6)
+    (left,) = await rig.store.read(lambda tx: parked_scans(tx.journal))
+    assert (left.scan_id, left.code) == ("s-3", f"http_{status}")
+    assert left.message == f"/gate/v1/scans: {status}: seat: not known"
 
 
 async def test_a_crm_that_acks_nothing_is_asked_again_with_growing_delays(rig: Rig) -> None:

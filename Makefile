@@ -1,5 +1,5 @@
 # Each target does its own set-up; on Debian and Raspberry Pi OS that includes the system packages.
-.PHONY: setup demo test test-hardware check bench clean
+.PHONY: setup demo test test-hardware test-network check bench clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -51,6 +51,10 @@ test-hardware: setup
 	@$(call need,$(HARDWARE),$(call can_emulate))
 	$(BIN)/python -m tests.hardware.build
 	$(BIN)/pytest -n 2 -m hardware tests/hardware
+
+# Gate and central through two hundred random schedules of a hostile network.
+test-network: setup
+	BRAMA_SCHEDULES=200 $(BIN)/pytest -n auto tests/sync/test_converge.py
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)

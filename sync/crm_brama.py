@@ -1,6 +1,7 @@
 """The native connector: the Gate API, version 1, over HTTP (httpx)."""
 
 import json
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -48,6 +49,7 @@ class BramaCrm:
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=10.0),
             limits=httpx.Limits(max_connections=4),
             trust_env=False,
+            verify=_trust(url),
         )
 
     async def close(self) -> None:
@@ -221,8 +223,23 @@ def _translated() -> Iterator[None]:
         raise LinkDown(f"the CRM cannot be reached: {_words(exc)}") from exc
 
 
+def _trust(url: str) -> ssl.SSLContext:
+    """Return what certificates are checked against: the system's authorities, so that an organiser's own can be added.
+
+    They take memory and time to load, so where no TLS is to come there are none.
+    """
+    if not url.startswith("https:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context()
+
+
 def _words(exc: Exception) -> str:
     """Say what an httpx error means; some of them have no text."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+        return (
+            f"its certificate is not trusted ({exc}); somebody stands between, this box's clock is wrong, or the CRM's"
+            " authority is to be added with update-ca-certificates"
+        )
     match exc:
         case httpx.ConnectTimeout() | httpx.ConnectError():
             return f"no connection ({exc or 'timed out'}); check the network and crm.url"

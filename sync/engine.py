@@ -113,9 +113,10 @@ class SyncEngine:
         # A CRM that was away is asked for an answer at once, so that its return shows now and not when it has news; so
         # is one whose list waits for its last cursor to take its place, or was mended.
         wait_s = WAIT_S if cursor and was_connected and not (self._mends or self._puller.is_building()) else 0
+        total = await self._total() if cursor is None or self._puller.is_building() else None
         asked_at = asyncio.get_running_loop().time()
         async with self._connector.changes(cursor, wait_s) as feed:
-            await self._puller.apply(Feed(self._heard(feed.chunks), feed.encoding), whole=cursor is None)
+            await self._puller.apply(Feed(self._heard(feed.chunks), feed.encoding), whole=cursor is None, total=total)
         self._mends = 0
         if self._health.error is not None:
             self._say("connected", None)
@@ -124,6 +125,14 @@ class SyncEngine:
         if quick and not returned and await self._puller.cursor() == cursor:
             # One that does not hold requests, or answers with nothing, must not be asked without pause.
             await self._sleep(FIRST_DELAY_S)
+
+    async def _total(self) -> int | None:
+        """Ask how many tickets there are, for those who watch the list come; None: nobody says."""
+        try:
+            answer = await self._connector.fingerprints("")
+        except (LinkDown, TokenRefused):
+            return None  # the feed itself will say what is wrong
+        return None if answer is None else answer.count
 
     async def _heard(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Note with the first chunk that the CRM is there."""

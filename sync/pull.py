@@ -6,9 +6,11 @@ from the last cursor applied, whichever file that was.
 
 import asyncio
 import re
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -24,7 +26,7 @@ from sync.errors import BadFeed
 from sync.heal import heal_list
 from sync.host import Host, tell_conflicts
 from sync.lines import parsed
-from sync.state import CrmHealth
+from sync.state import CrmHealth, Progress
 from sync.wire import ConflictLine, CursorLine, ResetLine
 
 _RESET = re.compile(rb'\s*\{\s*"kind"\s*:\s*"reset"')
@@ -59,7 +61,13 @@ class Puller:
     """Applies feeds to the store. Held lists wait for `accept` to be set."""
 
     def __init__(
-        self, store: Store, now: Callable[[], datetime], health: CrmHealth, host: Host, accept: asyncio.Event
+        self,
+        store: Store,
+        now: Callable[[], datetime],
+        health: CrmHealth,
+        host: Host,
+        accept: asyncio.Event,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._now = now
@@ -67,6 +75,7 @@ class Puller:
         self._host = host
         self._lock = asyncio.Lock()
         self._accept = accept
+        self._monotonic = monotonic
 
     def is_building(self) -> bool:
         """Tell whether a list is being built beside the one in use."""
@@ -77,8 +86,10 @@ class Puller:
         async with self._store.session(building=self.is_building()) as session:
             return session.cursor
 
-    async def apply(self, feed: Feed, *, whole: bool = False) -> int:
+    async def apply(self, feed: Feed, *, whole: bool = False, total: int | None = None) -> int:
         """Apply one feed and return its number of lines; `whole`: it was asked for from the beginning. One at a time.
+
+        `total` is how many tickets the whole list has, where that is known.
 
         Raises:
             BadFeed: a line that breaks the contract, or a list that is not the one that the CRM vouches for; what was
@@ -89,12 +100,13 @@ class Puller:
             return 0
         building = whole or self.is_building() or _begins_with_reset(first, feed)
         async with self._lock:
-            return await self._apply(Feed(_from(first, feed.chunks), feed.encoding), building=building)
+            return await self._apply(Feed(_from(first, feed.chunks), feed.encoding), total, building=building)
 
-    async def _apply(self, feed: Feed, *, building: bool) -> int:
+    async def _apply(self, feed: Feed, total: int | None, *, building: bool) -> int:
         finished, conflicts = False, list[ConflictLine]()
         try:
             async with self._target(feed, building=building) as target:
+                pace = Pace(total, target.session.fingerprint.count, self._monotonic())
                 async for raw in target.lines(feed.chunks):
                     line = await parsed(raw, target.number)
                     self._health.unknown += 1 if line is None else line.unknown_fields()
@@ -107,7 +119,7 @@ class Puller:
                         case CursorLine():
                             await target.session.commit(line.cursor, self._now())
                             finished = not line.more
-                            self._show_progress(target.session)
+                            self._show_progress(pace, target.session.fingerprint.count)
                             if finished:
                                 _check(target.session, line)
                         case ConflictLine():
@@ -129,8 +141,8 @@ class Puller:
             return open_builder(self._store.building_path, feed.encoding)
         return _open_live(self._store, feed)
 
-    def _show_progress(self, session: WhitelistSession) -> None:
-        self._health.progress = session.fingerprint.count if self.is_building() else None
+    def _show_progress(self, pace: "Pace", count: int) -> None:
+        self._health.progress = pace.at(count, self._monotonic()) if self.is_building() else None
         self._host.changed()
 
     async def start_over(self) -> None:
@@ -180,6 +192,21 @@ class Puller:
             f"a new list of {new_count} tickets is held back, since the one in use has {old} and a checkpoint is open;"
             " run brama sync accept if that is right"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """From where and when a list is pulled on, by which its progress is told; `began_s` is monotonic."""
+
+    total: int | None
+    had: int
+    began_s: float
+
+    def at(self, count: int, now_s: float) -> Progress:
+        """Return how far it is with `count` tickets."""
+        per_s = (count - self.had) / max(now_s - self.began_s, 1e-3)
+        left_s = max(0, self.total - count) / per_s if self.total is not None and per_s > 0 else None
+        return Progress(count, self.total, round(per_s, 1), None if left_s is None else round(left_s, 1))
 
 
 class Mismatch(BadFeed):

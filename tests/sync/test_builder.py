@@ -100,7 +100,7 @@ async def test_a_process_that_dies_is_named_and_the_list_goes_on_from_its_last_c
         [book.tickets(3, 4), book.cursor("k-1")],
     )
     async with rig.running():
-        await rig.until(lambda: rig.health.progress == 2)
+        await rig.until(lambda: rig.health.progress is not None and rig.health.progress.tickets == 2)
         (child,) = children()
         os.kill(child.pid, signal.SIGKILL)
         hold.set()

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import pytest
 from aiohttp import web
 
 from sync.cutting import MAX_LINE_BYTES
+from sync.pull import Pace
+from sync.state import Progress
 from tests.sync.book import PLAN, Book, everything, packed
 from tests.sync.rig import CUT, Rig
 
@@ -88,7 +91,7 @@ async def test_a_snapshot_takes_its_place_in_one_step(rig: Rig, book: Book) -> N
         ]
     )
     async with rig.running():
-        await rig.until(lambda: rig.health.progress == 3)
+        await rig.until(lambda: rig.health.progress is not None and rig.health.progress.tickets == 3)
         assert (rig.store.data.cursor, rig.store.data.fingerprint) == ("k-1", old)
         assert [await rig.reason(1), await rig.reason(3)] == ["admitted", "unknown_ticket"]
         rest.set()
@@ -197,3 +200,20 @@ async def test_admissions_elsewhere_count_here(rig: Rig, book: Book) -> None:
         rig.sync_now.set()
         await rig.until_at("k-3")
         assert await rig.reason(1) == "admitted"
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "now_s", "told"),
+    [
+        (None, 300, 20.0, Progress(300, None, 20.0, None)),
+        (1000, 300, 20.0, Progress(300, 1000, 20.0, 35.0)),
+        (1000, 100, 20.0, Progress(100, 1000, 0.0, None)),
+        (1000, 1000, 20.0, Progress(1000, 1000, 90.0, 0.0)),
+        (200, 300, 20.0, Progress(300, 200, 20.0, 0.0)),
+    ],
+)
+def test_progress_is_told_with_its_rate_and_the_time_left(
+    total: int | None, count: int, now_s: float, told: Progress
+) -> None:
+    """A list that was gone on from at 100 tickets, ten seconds ago."""
+    assert Pace(total, had=100, began_s=10.0).at(count, now_s) == told

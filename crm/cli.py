@@ -19,6 +19,7 @@ from crm.central import Central
 from crm.cli_devices import assign, device_app
 from crm.cli_things import checkpoint_app, controller_app, event_app, ticket_type_app
 from crm.commands import DEFAULT_DB, Db, failed, show, work
+from crm.conformance.command import conformance
 from crm.database import Database
 from crm.errors import BadInput
 from crm.importer import Problem
@@ -36,6 +37,7 @@ app.add_typer(checkpoint_app, name="checkpoint")
 app.add_typer(controller_app, name="controller")
 app.add_typer(device_app, name="device")
 app.command()(assign)
+app.command()(conformance)
 
 
 @app.command()

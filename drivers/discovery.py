@@ -1,7 +1,7 @@
 """Which scanners are connected, and which of them the settings mean.
 
-Source: Linux Documentation/ABI, sysfs classes `input`, `hidraw` and `tty`; a device's place in the tree names its USB
-port. Event numbers are given anew at each plugging in, so nothing here relies on them.
+Source: Linux Documentation/ABI, sysfs classes `input`, `hidraw`, `tty` and `video4linux`; a device's place in the tree
+names its USB port. Event numbers are given anew at each plugging in, so nothing here relies on them.
 """
 
 import json
@@ -24,6 +24,8 @@ _KEYS_OF_A_SCANNER = (*range(2, 12), 28)
 _POS_SCANNER = bytes.fromhex("058c0902a1")
 """The beginning of a collection of usage page 0x8C, usage 0x02 in a report descriptor, as config/70-brama.rules has it
 (HID Point of Sale Usage Tables)."""
+_NO_CAMERAS = ("bcm2835-codec", "bcm2835-isp", "pisp", "rp1-cfe", "rpi-hevc", "rpivid", "unicam")
+"""Video nodes of a Raspberry Pi that are codecs, scalers, and sensors without their scalers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,19 @@ def find_serial_ports(sysfs: Path = SYSFS) -> list[Found]:
         usb = _usb_device(node)
         told = [_text(usb / name) if usb else "" for name in ("idVendor", "idProduct", "product")]
         found.append(_found(node, f"/dev/{node.name}", (told[0], told[1]), told[2] or "serial port", "", ""))
+    return found
+
+
+def find_cameras(sysfs: Path = SYSFS) -> list[Found]:
+    """Return cameras, each by its first node: the others give no pictures."""
+    found = []
+    for node in sorted((sysfs / "class/video4linux").glob("video*")):
+        name = _text(node / "name")
+        if _text(node / "index") not in {"", "0"} or name.startswith(_NO_CAMERAS):
+            continue
+        usb = _usb_device(node)
+        ids = [_text(usb / each) if usb else "" for each in ("idVendor", "idProduct")]
+        found.append(_found(node, f"/dev/{node.name}", (ids[0], ids[1]), name, "", ""))
     return found
 
 

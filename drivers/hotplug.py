@@ -17,9 +17,13 @@ from asyncinotify import Event, Inotify, Mask
 from drivers.protocols import Again, DeviceLost
 
 FOLDERS = tuple(
-    Path("/dev", each) for each in ("", "input", "input/by-id", "input/by-path", "serial", "serial/by-id", "bus/usb")
+    Path("/dev", each)
+    for each in (
+        *("", "input", "input/by-id", "input/by-path", "serial", "serial/by-id", "bus/usb"),
+        *("v4l", "v4l/by-id", "v4l/by-path"),
+    )
 )
-"""Where the nodes of scanners and relay boards lie, and their names that last."""
+"""Where the nodes of scanners, cameras and relay boards lie, and their names that last."""
 
 BLIND_DELAY_S = 1.5
 """How long to wait before trying again where the system lets nobody watch."""

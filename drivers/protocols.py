@@ -49,6 +49,8 @@ class Read:
     symbology: str | None = None
     certain: bool = True
     """False: the symbology's check lets misreads through, so a code that nobody knows is better read again."""
+    again: bool = False
+    """A code that is not certain, read once more while it is still shown; who has judged it has no use for this."""
     picture: bytes | None = field(default=None, repr=False)
     """A small JPEG in which the code was seen, from a camera that is asked to keep pictures."""
 

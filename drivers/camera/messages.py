@@ -1,12 +1,15 @@
 """What the gate and a camera's own process say to each other: one packet a message, over a socket pair.
 
 A packet is a line of JSON (`"say"` names the message), and after its line end a picture where there is one. This module
-is loaded on both sides, so it knows no camera, no decoder and no array.
+is loaded on both sides, so it knows no camera, no decoder and no array. The camera's process handles what strangers
+hold up to it, so the gate takes nothing from it that is not as it is written here.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from drivers.camera.unpacking import Nonsense, built, plain
 
 MOST_BYTES = 200_000
 """A packet is no longer; a Unix socket takes 208 kB unless the system is told otherwise."""
@@ -63,6 +66,10 @@ class Task:
     """Of several codes in one frame take all; else the one nearest the centre of the region."""
     keeps_pictures: bool = False
     """A picture goes with each code that comes into view."""
+    open_s: float = 10.0
+    """How long the source may take until its first picture."""
+    stall_s: float = 5.0
+    """How long it may then send none, before it counts as lost."""
 
 
 # --- from the camera's process --------------------------------------------------------------------------------------
@@ -150,6 +157,8 @@ class StillDone:
     took_ms: float
     codes: tuple[Sighting, ...]
     error: str | None = None
+    picture: bytes | None = field(default=None, repr=False)
+    """A small JPEG of it, where it holds a code and pictures are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +183,67 @@ class Show:
     every_s: float | None
 
 
-class Nonsense(Exception):
-    """A packet that is no message."""
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Decode an image file: asked of a process whose task is `Stills`, which answers each with one `StillDone`."""
+
+    path: str
 
 
-_BY_NAME: dict[str, type[Any]] = {each.__name__: each for each in (Up, Seen, Alive, Shown, StillDone, Ended)}
+ToCamera = Task | Show | Decode
+
+_FROM_CAMERA: dict[str, type[Any]] = {each.__name__: each for each in (Up, Seen, Alive, Shown, StillDone, Ended)}
+_TO_CAMERA: dict[str, type[Any]] = {each.__name__: each for each in (Task, Show, Decode)}
 
 
-def packed(message: FromCamera | Show) -> bytes:
-    """Return a message as a packet."""
-    body = asdict(message)
-    picture = body.pop("picture", None) or b""
-    return json.dumps({"say": type(message).__name__, **body}).encode() + b"\n" + picture
+def packed(message: FromCamera | ToCamera) -> bytes:
+    """Return a message as a packet.
+
+    Raises:
+        Nonsense: it is longer than a packet may be, or holds text that is not Unicode.
+    """
+    body = plain(message)
+    picture: bytes = body.pop("picture", None) or b""
+    try:
+        packet = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" + picture
+    except UnicodeEncodeError as exc:
+        raise Nonsense("text that is not Unicode") from exc
+    if len(packet) > MOST_BYTES:
+        raise Nonsense(f"{len(packet)} bytes")
+    return packet
+
+
+def from_camera(packet: bytes) -> FromCamera:
+    """Return what a camera's process says.
+
+    Raises:
+        Nonsense: it is no message, or one that is not as it should be.
+    """
+    message = cast("FromCamera", _unpacked(packet, _FROM_CAMERA))
+    if isinstance(message, Shown):
+        size = message.width * message.height
+        if message.form == "luma" and len(message.picture) != size:
+            raise Nonsense(f"{len(message.picture)} bytes for {size} pixels")
+    return message
+
+
+def to_camera(packet: bytes) -> ToCamera:
+    """Return what the gate says; raise as `from_camera`."""
+    return cast("ToCamera", _unpacked(packet, _TO_CAMERA))
+
+
+def _unpacked(packet: bytes, known: dict[str, type[Any]]) -> object:
+    if len(packet) > MOST_BYTES:
+        raise Nonsense("too long")
+    line, _, picture = packet.partition(b"\n")
+    try:
+        body = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise Nonsense(f"not JSON ({type(exc).__name__})") from exc
+    said = body.get("say") if isinstance(body, dict) else None
+    if not isinstance(said, str) or said not in known:
+        raise Nonsense("no message of this name")
+    if picture:
+        body["picture"] = picture
+    message: object = built(known[said], body)
+    return message

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import discovery
-from drivers.discovery import Found, Wanted, find_hid_pos, find_keyboards, find_serial_ports, pick
+from drivers.discovery import Found, Wanted, find_cameras, find_hid_pos, find_keyboards, find_serial_ports, pick
 from drivers.protocols import DeviceLost, DeviceRefused
 
 LONG_BITS = 8 * struct.calcsize("l")
@@ -91,6 +91,13 @@ class Sys:
         """CDC-ACM: the port hangs on the interface."""
         port = usb_place.rsplit("/", 1)[1]
         return self.node("tty", f"{usb_place}/{port}:1.0/tty/{name}", f"../../../{port}:1.0")
+
+    def video(self, place: str, node: str = "video0", name: str = "HD Webcam C270", index: str | None = "0") -> str:
+        """A video node, which hangs on a USB interface, or on something on the board, or on nothing."""
+        told = {"name": f"{name}\n", **({} if index is None else {"index": f"{index}\n"})}
+        self.node("video4linux", f"{place}/video4linux/{node}")
+        self.write(f"{place}/video4linux/{node}", **told)
+        return node
 
     def usb_serial(self, usb_place: str, name: str = "ttyUSB0") -> str:
         """An RS-232 converter: one device more in between."""
@@ -192,6 +199,33 @@ def test_serial_ports_are_those_that_something_can_be_plugged_into(sys: Sys) -> 
     assert found["ttyS0"].names() == 'device = "/dev/ttyS0"'
 
 
+def test_a_camera_is_known_by_its_first_node(sys: Sys) -> None:
+    webcam = sys.usb("1-1.2", "046d:0825", "16210B43E2", "C270")
+    sys.video(f"{webcam}/1-1.2:1.0", "video0", index="0")
+    sys.video(f"{webcam}/1-1.2:1.0", "video1", index="1")
+    sys.video("devices/virtual", "video7", "CSI camera", index=None)
+    sys.video("devices/platform/vivid.0", "video8", "vivid-000-vid-cap")
+    sys.video("devices/platform/bcm2835-codec", "video10", "bcm2835-codec-decode")
+    sys.video("devices/platform/axi/1f00110000.csi", "video20", "rp1-cfe-csi2_ch0")
+    found = {Path(each.path).name: each for each in find_cameras(sys.root)}
+    assert set(found) == {"video0", "video7", "video8"}
+    assert found["video0"].name == "HD Webcam C270"
+    assert found["video0"].names(fully=True) == 'usb = "046d:0825", serial = "16210B43E2", port = "1-1.2"'
+    assert found["video7"].names() == 'device = "/dev/video7"'
+    assert found["video8"].names() == 'device = "/dev/video8"'
+
+
+def test_a_camera_is_picked_by_what_it_tells(sys: Sys) -> None:
+    for number, port in enumerate(("1-1.2", "1-1.3")):
+        place = sys.usb(port, "046d:0825", f"S-{number}", "C270")
+        for node in range(2):
+            sys.video(f"{place}/{port}:1.0", f"video{2 * number + node}", index=f"{node}")
+    for wanted in (Wanted(serial="S-1"), Wanted(port="1-1.3"), Wanted("/dev/video2")):
+        assert pick(wanted, lambda: find_cameras(sys.root), "a camera", never).path == "/dev/video2"
+    with pytest.raises(DeviceRefused, match="usb 046d:0825: 2 devices answer to that"):
+        pick(Wanted(usb="046d:0825"), lambda: find_cameras(sys.root), "a camera", never)
+
+
 def test_a_device_on_another_bus_has_no_usb_port(sys: Sys) -> None:
     """I2C names its devices as USB names its ports: bus, dash, address."""
     sys.node("tty", "devices/platform/fe804000.i2c/i2c-1/1-0048/tty/ttySC0", "../../../1-0048")
@@ -277,7 +311,8 @@ def test_a_path_of_something_else_is_refused(sys: Sys, tmp_path: Path) -> None:
 
 
 def test_a_box_with_nothing_connected_has_nothing(tmp_path: Path) -> None:
-    assert [*find_keyboards(tmp_path), *find_hid_pos(tmp_path), *find_serial_ports(tmp_path)] == []
+    for find in (find_keyboards, find_hid_pos, find_serial_ports, find_cameras):
+        assert find(tmp_path) == []
 
 
 def test_what_a_device_says_of_itself_reaches_no_terminal(sys: Sys) -> None:
@@ -290,7 +325,7 @@ def test_what_a_device_says_of_itself_reaches_no_terminal(sys: Sys) -> None:
     assert keyboard_of(sys, serial='S"\\1?[31m') == found
 
 
-@pytest.mark.parametrize("find", [find_keyboards, find_hid_pos, find_serial_ports])
+@pytest.mark.parametrize("find", [find_keyboards, find_hid_pos, find_serial_ports, find_cameras])
 @given(garbage=st.binary(max_size=64), gone=st.booleans())
 @settings(max_examples=20, deadline=None)
 def test_a_tree_of_garbage_spoils_nothing_that_is_sound(
@@ -303,6 +338,7 @@ def test_a_tree_of_garbage_spoils_nothing_that_is_sound(
         sys.input(hid)
         sys.hidraw(hid, interface)
         sys.acm(place, f"ttyACM{interface}")
+        sys.video(f"{place}/{port}:1.2", f"video{interface}")
     for path in sorted((sys.root / USB_BUS / "1-1/1-1.3").rglob("*")):
         if path.is_file() and not path.is_symlink():
             if gone:

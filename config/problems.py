@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 Tables = list[type[BaseModel]]
+_PLANNED = frozenset({"pretix"})
+"""Values that the design names and that a later release will know."""
 
 
 def described(error: ErrorDetails, root: type[BaseModel]) -> str:
@@ -23,10 +25,11 @@ def described(error: ErrorDetails, root: type[BaseModel]) -> str:
             return said if not key or said.startswith(key) else f"{key}: {said}"
         case "union_tag_invalid":
             context = error.get("ctx", {})
-            return f"{key}.driver: {context['tag']}; use one of {context['expected_tags']}"
+            missing = " is not there yet" if context["tag"] in _PLANNED else ""
+            return f"{key}.{_tag_key(tables)}: {context['tag']}{missing}; use one of {context['expected_tags']}"
         case "union_tag_not_found":
-            drivers = [driver for table in tables for driver in _drivers_of(table)]
-            return f"{key}.driver: missing; use one of {', '.join(map(repr, drivers))}"
+            tags = [tag for table in tables for tag in _tags_of(table)]
+            return f"{key}.{_tag_key(tables)}: missing; use one of {', '.join(map(repr, tags))}"
         case "model_type" | "model_attributes_type":
             return f"{key}: write it as a table, with its keys in {{ }}"
         case "tuple_type":
@@ -44,8 +47,8 @@ def _followed(loc: tuple[int | str, ...], root: type[BaseModel]) -> tuple[list[s
     for part in loc:
         if isinstance(part, int):
             keys.append(str(part))
-        elif len(tables) > 1:  # the driver's name: it stands there only for pydantic
-            tables = [table for table in tables if part in _drivers_of(table)]
+        elif len(tables) > 1:  # the name of a driver or a kind: it stands there only for pydantic
+            tables = [table for table in tables if part in _tags_of(table)]
         else:
             keys.append(part)
             fields = [table.model_fields[part] for table in tables if part in table.model_fields]
@@ -60,9 +63,14 @@ def _tables_in(annotation: Any) -> Tables:
     return [table for part in get_args(annotation) for table in _tables_in(part)]
 
 
-def _drivers_of(table: type[BaseModel]) -> tuple[str, ...]:
-    field = table.model_fields.get("driver")
+def _tags_of(table: type[BaseModel]) -> tuple[str, ...]:
+    """Return the values by which a table is told from the others that may stand in its place."""
+    field = table.model_fields.get(_tag_key([table]))
     return get_args(field.annotation) if field else ()
+
+
+def _tag_key(tables: Tables) -> str:
+    return "kind" if any("kind" in table.model_fields for table in tables) else "driver"
 
 
 def _nearest(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:

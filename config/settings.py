@@ -7,11 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from config.fields import BaseUrl, Host, Table
+from config.fields import BaseUrl, Host, RequestUrl, Table, ZoneName
 from config.hardware import GpioLights, ReaderSettings, TurnstileSettings, Use
 from config.problems import described
 
@@ -35,11 +35,46 @@ class DeviceSettings(Table):
     language: Literal["uk", "en", "ru"] = "uk"
 
 
-class CrmSettings(Table):
-    """`[crm]`: where the whitelist comes from; left out, a gate lives on what is pushed to it."""
+class BramaCrmSettings(Table):
+    """`[crm]` of kind `brama`: a CRM that speaks the Gate API."""
 
     kind: Literal["brama"] = "brama"
     url: BaseUrl
+
+
+class FileCrmSettings(Table):
+    """`[crm]` of kind `file`: barcode files instead of a CRM, and CSV files of what was scanned.
+
+    `path` is a file or a folder, `url` a file that is asked for anew every `every_s` seconds. `scans_path` left out is
+    the folder `scans` of the data folder, `plan_path` the plan beside the files, `tz` the box's own zone.
+    """
+
+    kind: Literal["file"]
+    path: Path | None = None
+    url: RequestUrl | None = None
+    every_s: Annotated[float, Field(ge=5, le=86_400)] | None = None
+    plan_path: Path | None = None
+    scans_path: Path | None = None
+    tz: ZoneName | None = None
+    skip_bad: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("crm: name a path, or a url, and not both")
+        if self.every_s is not None and self.url is None:
+            raise ValueError("crm.every_s: of no account with a path, which is watched; leave it out")
+        return self
+
+
+def _kind_of(table: Any) -> Any:
+    return table.get("kind", "brama") if isinstance(table, dict) else getattr(table, "kind", None)
+
+
+CrmSettings = Annotated[
+    Annotated[BramaCrmSettings, Tag("brama")] | Annotated[FileCrmSettings, Tag("file")], Discriminator(_kind_of)
+]
+"""`[crm]`: where the whitelist comes from; left out, a gate lives on what is pushed to it."""
 
 
 class WebSettings(Table):
@@ -47,6 +82,12 @@ class WebSettings(Table):
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+    @property
+    def local_url(self) -> str:
+        """Where this machine itself finds it, without a slash at the end."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (listening everywhere)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 class JournalSettings(Table):
@@ -108,8 +149,17 @@ class Settings(BaseSettings):
     journal: JournalSettings = JournalSettings()
     lane: Annotated[tuple[LaneSettings, ...], Field(min_length=1)]
 
+    @property
+    def scans_path(self) -> Path | None:
+        """The folder into which scans are written out; None: they go to a CRM."""
+        if not isinstance(self.crm, FileCrmSettings):
+            return None
+        return self.crm.scans_path or self.device.data_path / "scans"
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
+        if isinstance(self.crm, FileCrmSettings) and self.scans_path == self.crm.path:
+            raise ValueError("crm.scans_path: the folder of the barcode files; scans are no barcodes, name another")
         ids = [lane.id for lane in self.lane]
         if twice := sorted({each for each in ids if ids.count(each) > 1}):
             raise ValueError(f"lane.id: {', '.join(twice)} is there twice; give each lane its own id")

@@ -89,7 +89,7 @@ class Desk:
         return Notice.SHIFT_OPENED
 
     async def _enrol(self, lane: Lane, asked: EnrolmentCode) -> Said:
-        if self._link.credentials is not None:
+        if self._link.credentials is not None and not self._link.credentials.own:
             return lane.notice(Notice.ALREADY_ENROLLED, organiser=self._link.credentials.organiser)
         lane.notice(Notice.ENROLLING, organiser=asked.url)
         try:

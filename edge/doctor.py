@@ -5,20 +5,22 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from config.settings import BadSettings, Settings
+from config.settings import BadSettings, FileCrmSettings, Settings
 from edge.clock import AGREE_S, kernel_synchronised, wall_clock
 from edge.enrolling import crm_url
 from edge.examine_hardware import examine_hardware
 from edge.finding import Finding
 from edge.reports import verify_journal
-from edge.store.credentials import BadCredentials, Credentials, load_credentials
+from edge.store.credentials import BadCredentials, Credentials, load_credentials, make_credentials
 from edge.store.database import connect_read_only
+from edge.without_crm import file_crm, place_of
 from sync.crm_brama import BramaCrm
 from sync.errors import LinkDown, TokenRefused
 
@@ -71,7 +73,11 @@ def _databases(path: Path) -> Iterator[Finding]:
                 yield Finding("note", f"journal: seq {first} to {last} lost to damage")
             (parked,) = journal.execute("SELECT count(*) FROM parked").fetchone()
             if parked:
-                yield Finding("fault", f"{parked} scans refused by the CRM are parked", "see the table parked for why")
+                yield Finding(
+                    "fault",
+                    f"{parked} scans refused by the CRM are parked",
+                    "brama sync parked shows why; retry or drop them",
+                )
         with contextlib.closing(connect_read_only(path / "whitelist.db")) as whitelist:
             meta = dict(whitelist.execute("SELECT key, value FROM meta"))
             if "cursor" in meta:
@@ -87,11 +93,13 @@ def _databases(path: Path) -> Iterator[Finding]:
 async def _crm(settings: Settings, credentials: Credentials | None, running: dict[str, Any]) -> list[Finding]:
     synced = kernel_synchronised()
     clock = Finding("ok" if synced else "note", f"clock: {'kept' if synced else 'not kept'} by NTP")
-    if credentials is None and settings.crm is not None:
+    if isinstance(settings.crm, FileCrmSettings):
+        return [clock, *await _files(settings, settings.crm, credentials)]
+    if (credentials is None or credentials.own) and settings.crm is not None:
         mend = f"scan an enrolment code of the CRM, or: brama enrol {settings.crm.url} CODE"
         return [clock, Finding("fault", "crm: this box is not enrolled", mend)]
     url = crm_url(settings, credentials)
-    if url is None or credentials is None:
+    if url is None or credentials is None or credentials.own:
         return [clock, Finding("note", "crm: none in the settings", "push mode, or scan an enrolment code of a CRM")]
     connector = BramaCrm(url, credentials.token)
     try:
@@ -106,6 +114,26 @@ async def _crm(settings: Settings, credentials: Credentials | None, running: dic
     findings = [clock, Finding("ok", f"crm: {url} answers in {round_trip_s * 1000:.0f} ms")]
     if abs(skew_s) > AGREE_S:
         findings.append(Finding("fault", f"clock: {skew_s:.0f} s from the CRM's", "timedatectl set-ntp true"))
+    return findings
+
+
+async def _files(settings: Settings, crm: FileCrmSettings, credentials: Credentials | None) -> list[Finding]:
+    """Read the barcode files as the gate would, and look whether its scans can be written out."""
+    notes: list[str | None] = []
+    with tempfile.TemporaryDirectory(prefix="brama-") as folder:
+        identity = credentials or make_credentials("")
+        connector = file_crm(settings, crm, identity, Path(folder), wall_clock, notes.append)
+        try:
+            report = await connector.look_over()
+            findings = [Finding("ok", f"crm: {place_of(crm)}: tickets {report.tickets}, files {report.files}")]
+        except LinkDown as exc:
+            findings = [Finding("fault", f"crm: {exc}", "the gate scans on with the list that it has")]
+        finally:
+            await connector.close()
+    findings += [Finding("note", f"crm: {note}") for note in notes if note]
+    scans_path = settings.scans_path
+    if scans_path is not None and not os.access(scans_path if scans_path.exists() else scans_path.parent, os.W_OK):
+        findings.append(Finding("fault", f"crm.scans_path: {scans_path}: not writable by you", "give it to the gate"))
     return findings
 
 

@@ -4,15 +4,24 @@ import asyncio
 import base64
 import platform
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from config.settings import BadSettings, Settings
+from config.settings import BadSettings, BramaCrmSettings, FileCrmSettings, Settings
+from edge.clock import wall_clock
 from edge.core.enrolment import EnrolmentCode
 from edge.judging import NotAllowed
-from edge.store.credentials import BadCredentials, Credentials, load_credentials, save_credentials
+from edge.store.credentials import (
+    BadCredentials,
+    Credentials,
+    load_credentials,
+    make_credentials,
+    save_credentials,
+)
 from edge.store.store import Store
 from edge.store.tx import Identity
+from sync.connector import Connector
 from sync.crm_brama import BramaCrm
 from sync.engine import SyncEngine
 from sync.errors import LinkDown
@@ -30,6 +39,27 @@ def read_credentials(data_path: Path) -> Credentials | None:
         return load_credentials(data_path)
     except BadCredentials as exc:
         raise BadSettings(str(exc)) from exc
+
+
+def known_credentials(settings: Settings) -> Credentials | None:
+    """Return who this box is, if it is enrolled; one that has no CRM makes itself an identity, once and for good.
+
+    Raises:
+        BadSettings: the credentials cannot be used, or not be kept.
+        OSError: the disk is at fault.
+    """
+    data_path = settings.device.data_path
+    found = read_credentials(data_path)
+    if not isinstance(settings.crm, FileCrmSettings):
+        return found if found is None or not found.own else None
+    if found is None:
+        found = make_credentials(settings.device.name)
+        try:
+            save_credentials(data_path, found)
+        except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError) as exc:
+            mend = "give it to the gate's user"
+            raise BadSettings(f"device.data_path: {exc.filename}: {exc.strerror}; {mend}") from exc
+    return found
 
 
 def identity_of(credentials: Credentials | None) -> Identity | None:
@@ -96,10 +126,13 @@ def _text_of(path: Path) -> str | None:
 
 
 def crm_url(settings: Settings, credentials: Credentials | None) -> str | None:
-    """Return the CRM to pull from: the settings' own, else the one whose enrolment code was read; None: it pushes."""
-    if settings.crm is not None:
+    """Return the CRM to pull from: the settings' own, else the one whose enrolment code was read; None: it pushes.
+
+    None, too, of a box that reads barcode files.
+    """
+    if isinstance(settings.crm, BramaCrmSettings):
         return settings.crm.url
-    return credentials.url if credentials is not None and credentials.pulls else None
+    return credentials.url if settings.crm is None and credentials is not None and credentials.pulls else None
 
 
 class CrmLink:
@@ -114,20 +147,22 @@ class CrmLink:
         settings: Settings,
         store: Store,
         health: CrmHealth,
-        engine: Callable[[BramaCrm], SyncEngine],
+        engine: Callable[[Connector], SyncEngine],
         credentials: Credentials | None,
+        now: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._settings = settings
         self._store = store
         self._health = health
         self._make_engine = engine
         self._engine: SyncEngine | None = None
-        self._connector: BramaCrm | None = None
+        self._now = now
+        self._connector: Connector | None = None
         self._opened = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self.credentials = credentials
         """Who this box is to the CRM, once enrolled."""
-        health.url = settings.crm.url if settings.crm else None
+        health.url = crm_url(settings, None)
         if credentials is not None:
             try:
                 self._open(credentials)
@@ -137,25 +172,38 @@ class CrmLink:
             health.error = "not enrolled: scan an enrolment code of the CRM, or run brama enrol URL CODE"
 
     def _open(self, credentials: Credentials) -> None:
-        url = crm_url(self._settings, credentials)
-        if url is None:
-            return
-        self._connector = _connector(url, credentials.token)
+        if isinstance(self._settings.crm, FileCrmSettings):
+            # Late: a gate with a CRM needs none of it.
+            from edge.without_crm import file_crm, place_of
+
+            folder = self._settings.device.data_path
+            self._connector = file_crm(self._settings, self._settings.crm, credentials, folder, self._now, self._tell)
+            url: str | None = place_of(self._settings.crm)
+        else:
+            url = crm_url(self._settings, credentials)
+            if url is None:
+                return
+            self._connector = _connector(url, credentials.token)
         self._engine = self._make_engine(self._connector)
         self._health.url, self._health.state, self._health.error = url, "connecting", None
         self._opened.set()
+
+    def _tell(self, note: str | None) -> None:
+        self._health.note = note
 
     async def enrol(self, asked: EnrolmentCode) -> Credentials:
         """Enrol this box with the CRM that an enrolment code names, and go to work at once.
 
         Raises:
-            NotAllowed: it is enrolled already, or its settings name another CRM.
+            NotAllowed: it is enrolled already, needs no CRM, or its settings name another.
             EnrolmentRefused, LinkDown, OSError: as `enrol`.
         """
         async with self._one_at_a_time:
+            named = self._settings.crm
+            if isinstance(named, FileCrmSettings):
+                raise NotAllowed('crm.kind: this box reads its tickets from files; for a CRM set crm.kind = "brama"')
             if self.credentials is not None:
                 raise NotAllowed(f"code: this box is enrolled with {self.credentials.organiser} already")
-            named = self._settings.crm
             if named is not None and named.url.rstrip("/") != asked.url.rstrip("/"):
                 raise NotAllowed(f"crm.url: the settings name {named.url}, the code {asked.url}; mend one of them")
             self.credentials = await enrol(self._settings, asked.url, asked.code, pulls=True)
@@ -177,6 +225,10 @@ class CrmLink:
     async def run_scans(self) -> NoReturn:
         """Send scans out."""
         await (await self._when_open()).run_scans()
+
+    async def run_audit(self) -> NoReturn:
+        """Count the list anew, part by part."""
+        await (await self._when_open()).run_audit()
 
     async def run_heartbeat(self) -> NoReturn:
         """Tell how this box fares."""

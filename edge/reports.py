@@ -20,26 +20,9 @@ from edge.store.credentials import BadCredentials, load_credentials
 from edge.store.database import connect_read_only
 from edge.store.keeping import Verification, verify_chain
 from edge.store.records import SELECT_SETTLED, scan_of
+from edge.store.scan_table import COLUMNS, cells_of
 from edge.store.tx import Identity, Offer, Tx, verdict_word
 from edge.store.whitelist_reader import WhitelistReader
-
-COLUMNS = (
-    "seq",
-    "at",
-    "lane",
-    "checkpoint",
-    "controller",
-    "direction",
-    "verdict",
-    "reason",
-    "ticket_id",
-    "code",
-    "clock",
-    "passage",
-    "note",
-    "scan_id",
-    "of",
-)
 
 
 @contextlib.contextmanager
@@ -95,12 +78,12 @@ def export_csv(folder: Path, out: TextIO) -> int:
 
     A cell that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
-    writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
-    writer.writeheader()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
     count = 0
     with opened(folder / "journal.db") as journal:
         for row in _all_rows(folder, journal):
-            writer.writerow({key: _inert(row.get(key)) for key in COLUMNS})
+            writer.writerow(cells_of(row))
             count += 1
     return count
 
@@ -111,10 +94,6 @@ def _all_rows(folder: Path, journal: sqlite3.Connection) -> Iterator[dict[str, A
             yield from map(json.loads, lines)
     for row in journal.execute(f"{SELECT_SETTLED} ORDER BY seq"):
         yield scan_of(row).wire()
-
-
-def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def verify_journal(folder: Path) -> Verification:
@@ -136,6 +115,10 @@ def print_status(body: dict[str, Any]) -> None:
     table.add_row("clock", f"{body['clock']['now']} ({body['clock']['trust']})")
     table.add_row("tickets", f"{data['tickets']}, fingerprint {data['fingerprint'][:8]}, {_age(data['age_s'])}")
     table.add_row("crm", f"{crm['url'] or 'none'}: {crm['state']}" + (f", {crm['error']}" if crm["error"] else ""))
+    if crm["note"]:
+        table.add_row("", crm["note"])
+    if crm["progress"]:
+        table.add_row("new list", _progress(crm["progress"]))
     backlog = body["backlog"]
     table.add_row("to send", f"{backlog['unsent']} scans, {backlog['parked']} parked; last seq {backlog['head_seq']}")
     for lane in body["lanes"]:
@@ -149,6 +132,12 @@ def print_status(body: dict[str, Any]) -> None:
         console.print(f"[bold red]conflict[/] ticket {conflict['ticket_id']} was admitted at two devices")
     for fault in body["faults"]:
         console.print(f"[bold red]fault[/] {fault}")
+
+
+def _progress(found: dict[str, Any]) -> str:
+    of = f" of {found['total']}" if found["total"] is not None else ""
+    left = f", {found['left_s']:.0f} s left" if found["left_s"] is not None else ""
+    return f"{found['tickets']}{of} tickets, {found['per_s']:.0f} a second{left}"
 
 
 def _age(seconds: int | None) -> str:

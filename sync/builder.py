@@ -84,7 +84,7 @@ async def open_builder(path: Path, encoding: Encoding) -> AsyncIterator[Builder]
     ours.setblocking(False)
     with ours, theirs:
         try:
-            child = await asyncio.to_thread(_started, theirs, path, encoding)
+            child = _started(theirs, path, encoding)  # in a thread, one given up would start it for nobody
         except OSError as exc:
             raise LinkDown(f"a new list cannot be built: {exc.strerror}; see what the box is short of") from exc
         theirs.close()

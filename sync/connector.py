@@ -49,9 +49,12 @@ class Connector(Protocol):
             LinkDown, TokenRefused: as named.
         """
 
-    async def heartbeat(self, health: dict[str, Any]) -> tuple[HeartbeatAnswer, float]:
-        """Tell how this device fares; return the CRM's time and the round trip in seconds.
+    async def heartbeat(self, health: dict[str, Any]) -> tuple[HeartbeatAnswer, float] | None:
+        """Tell how this device fares; return the CRM's time and the round trip in seconds; None: it has no clock.
 
         Raises:
             LinkDown, TokenRefused: as named.
         """
+
+    async def close(self) -> None:
+        """Close what is open."""

@@ -49,7 +49,7 @@ class BramaCrm:
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=10.0),
             limits=httpx.Limits(max_connections=4),
             trust_env=False,
-            verify=_trust(url),
+            verify=trust(url),
         )
 
     async def close(self) -> None:
@@ -83,7 +83,7 @@ class BramaCrm:
 
     async def fingerprints(self, prefix: str) -> FingerprintsAnswer | None:
         """Ask for the sums of a range; see `Connector.fingerprints`."""
-        with _translated():
+        with translated():
             async with self._client.stream("GET", "/fingerprints", params={"prefix": prefix}) as response:
                 answer = await _Answer.of(response)
         return None if answer.status == httpx.codes.NOT_FOUND else answer.read(FingerprintsAnswer)
@@ -92,7 +92,7 @@ class BramaCrm:
     async def _feed(self, path: str, params: dict[str, str], wait_s: int = 0) -> AsyncIterator[Feed]:
         timeout = httpx.Timeout(ANSWER_TIMEOUT_S + wait_s, connect=10.0)
         asked = self._client.stream("GET", path, params=params, timeout=timeout, headers={"Accept-Encoding": "gzip"})
-        with _translated():
+        with translated():
             async with asked as response:
                 if response.status_code != httpx.codes.OK:
                     answer = await _Answer.of(response)
@@ -116,7 +116,7 @@ class BramaCrm:
     async def _post(self, path: str, body: dict[str, Any]) -> "_Answer":
         content = json.dumps(body, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"}
-        with _translated():
+        with translated():
             async with self._client.stream("POST", path, content=content, headers=headers) as response:
                 return await _Answer.of(response)
 
@@ -183,7 +183,7 @@ class _Answer:
         said = f"{self.response.request.url.path}: {self.status}: {error.message}"
         definite = 400 <= self.status < 500 and self.status not in {404, 408, 425, 429}
         failure = Refused(said, self.status) if definite else LinkDown(said)
-        failure.retry_after_s = _retry_after(self.response)
+        failure.retry_after_s = retry_after_s(self.response)
         return failure
 
 
@@ -198,7 +198,7 @@ def _encoding_of(response: httpx.Response) -> Encoding:
             raise BadFeed(f"{response.request.url.path}: packed as {other}, which was not offered; use gzip, or none")
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def retry_after_s(response: httpx.Response) -> float | None:
     """Return what Retry-After asks for, in seconds (RFC 9110, section 10.2.3; the date form is left to backoff)."""
     text = response.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
@@ -213,17 +213,17 @@ def _not_the_crm(response: httpx.Response) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turn httpx's errors into ours."""
+def translated(who: str = "the CRM") -> Iterator[None]:
+    """Turn httpx's errors into ours; `who` cannot be reached then."""
     try:
         yield
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
         raise LinkDown(f"crm.url: {exc}; write it as https://crm.example") from exc
     except (httpx.HTTPError, httpx.StreamError) as exc:
-        raise LinkDown(f"the CRM cannot be reached: {_words(exc)}") from exc
+        raise LinkDown(f"{who} cannot be reached: {_words(exc)}") from exc
 
 
-def _trust(url: str) -> ssl.SSLContext:
+def trust(url: str) -> ssl.SSLContext:
     """Return what certificates are checked against: the system's authorities, so that an organiser's own can be added.
 
     They take memory and time to load, so where no TLS is to come there are none.

@@ -15,7 +15,7 @@ from edge.store.records import Scan
 from edge.store.store import Store
 from edge.store.tx import Tx
 from sync.connector import Connector, Feed
-from sync.errors import CursorExpired, LinkDown, Refused, TokenRefused
+from sync.errors import Again, CursorExpired, LinkDown, Refused, TokenRefused
 from sync.host import Host, tell_conflicts
 from sync.pull import Mismatch, Puller
 from sync.state import CrmHealth
@@ -90,7 +90,7 @@ class SyncEngine:
                 await self._pause(backoff.next())
             except LinkDown as exc:
                 self._say("away", str(exc))
-                await self._pause(backoff.next(exc.retry_after_s))
+                await self._pause(backoff.next(exc.retry_after_s), exc.again)
             except TokenRefused as exc:
                 await self._token_refused(exc)
                 await self._pause(UNWELL_DELAY_S)
@@ -182,9 +182,9 @@ class SyncEngine:
             await self._store.wipe_whitelist()
             await self._store.write(lambda tx: _seal(tx, self._now()))
 
-    async def _pause(self, delay_s: float) -> None:
-        """Wait, unless somebody asks for a pull or accepts a held list now."""
-        await unless_woken(self._sleep(delay_s), [self._sync_now, self._accept])
+    async def _pause(self, delay_s: float, again: Again | None = None) -> None:
+        """Wait, unless somebody asks for a pull or accepts a held list now, or what was amiss has changed."""
+        await unless_woken(self._sleep(delay_s), [self._sync_now, self._accept], again)
 
     # --- scans out --------------------------------------------------------------------------------------------------
 
@@ -265,8 +265,10 @@ class SyncEngine:
         while True:
             delay = HEARTBEAT_S
             try:
-                answer, round_trip_s = await self._connector.heartbeat(await self._host.health())
-                self._host.hear(answer.time, round_trip_s)
+                heard = await self._connector.heartbeat(await self._host.health())
+                if heard is not None:
+                    answer, round_trip_s = heard
+                    self._host.hear(answer.time, round_trip_s)
                 backoff.reset()
             except LinkDown as exc:
                 log.info("heartbeat: %s", exc)
@@ -331,8 +333,11 @@ def _seal(tx: Tx, now: datetime) -> None:
     tx.journal.execute("INSERT OR IGNORE INTO meta VALUES ('sealed', ?)", (f"{seq} {digest.hex()} {now.isoformat()}",))
 
 
-async def unless_woken(work: Awaitable[None], wakes: Sequence[asyncio.Event]) -> None:
-    """Do the work, but give it up as soon as one of the events is set that was not; raise what the work raises."""
+async def unless_woken(work: Awaitable[None], wakes: Sequence[asyncio.Event], again: Again | None = None) -> None:
+    """Do the work, but give it up as soon as one of the events is set that was not, or `again` returns.
+
+    Raises what the work raises.
+    """
     error: list[Exception] = []
 
     async def guarded() -> None:
@@ -343,9 +348,14 @@ async def unless_woken(work: Awaitable[None], wakes: Sequence[asyncio.Event]) ->
 
     async with asyncio.TaskGroup() as group:
         job = group.create_task(guarded(), name="work")
-        waits = [group.create_task(each.wait(), name="wake") for each in wakes if not each.is_set()]
+        waits = [group.create_task(_until(each.wait), name="wake") for each in wakes if not each.is_set()]
+        waits += [group.create_task(_until(again), name="again")] if again is not None else []
         await asyncio.wait([job, *waits], return_when=asyncio.FIRST_COMPLETED)
         for task in (job, *waits):
             task.cancel()
     if error:
         raise error[0]
+
+
+async def _until(fact: Callable[[], Awaitable[object]]) -> None:
+    await fact()

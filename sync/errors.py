@@ -1,13 +1,23 @@
 """What can go wrong on the way to the CRM, named for what follows."""
 
+from collections.abc import Awaitable, Callable
+
+Again = Callable[[], Awaitable[None]]
+"""Returns once trying again may help, since what was amiss has changed."""
+
 
 class LinkDown(Exception):
     """The CRM cannot be reached, is slow, or answers with something else: try again later.
 
-    `retry_after_s`: how long it asked to be left alone, in seconds.
+    `retry_after_s`: how long it asked to be left alone, in seconds. `again`: what tells when to try again before that;
+    None: nobody can.
     """
 
     retry_after_s: float | None = None
+
+    def __init__(self, message: str = "", again: Again | None = None) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 class Refused(LinkDown):

@@ -15,7 +15,7 @@ _PART = re.compile(r"([0-9a-f]{32})\+([0-9]{1,15})")
 class ListedFile(msgspec.Struct, frozen=True):
     """A barcode file: where it is, what people call it, which events its tickets are for, and how it was found."""
 
-    path: str
+    path: bytes
     name: str
     source: str
     events: list[str]
@@ -24,17 +24,21 @@ class ListedFile(msgspec.Struct, frozen=True):
 
 
 class ListedEvent(msgspec.Struct, frozen=True):
-    """An event: its zone, and the names of its ticket types by id; None: the types are those that the files name."""
+    """An event: its zone, and the names of its ticket types by id; None: the types are those that the files name.
+
+    `prefix` goes before the ids of those, so that they are the event's own.
+    """
 
     id: str
     tz: str
     types: dict[str, str] | None
+    prefix: str = ""
 
 
 class FileJob(msgspec.Struct, frozen=True):
     """What is to be read, and since which cursor.
 
-    `plan` are the feed's lines that are no tickets, `salt` is a digest of all that is to be read but the files' content,
+    `plan` are the feed's lines that are no tickets, `salt` is a digest of all that the feed is made of but the files,
     `at` the time that the cursors bear. `dry`: only look whether the files are good.
     """
 
@@ -52,7 +56,7 @@ class FileJob(msgspec.Struct, frozen=True):
 class FileReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the process found, before the feed's first line.
 
-    `why`: no feed follows, for this reason; `lasting`: and so it stays until a file is changed. `same`: no feed follows,
+    `why`: no feed follows, for this reason; `lasting`: and so it stays until a file is changed. `same`: none follows,
     since there is nothing new. `bad` rows were left out, `doubles` are codes that a later file replaced.
     """
 

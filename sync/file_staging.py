@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from sync.barcode_file import Problem, TicketFields
 
-CACHE_KIB = 8192
+CACHE_KIB = 2048
 BATCH = 1000
 Place = tuple[int, int]
 """A file's number and a line in it."""
@@ -24,7 +24,7 @@ _COMMON = f"event TEXT, file INTEGER, line INTEGER, named INTEGER, {_FIELDS}"
 _ADD = f"INSERT INTO given VALUES (?, ?, ?, ?, {_MARKS})"  # noqa: S608
 _SORTED = f"SELECT event, file, line, named, {_FIELDS} FROM given ORDER BY event, lookup, file, line"  # noqa: S608
 _KEEP = f"INSERT INTO kept (event, file, line, named, {_FIELDS}) VALUES (?, ?, ?, ?, {_MARKS})"  # noqa: S608
-_KEPT = f"SELECT number, event, {_FIELDS} FROM kept WHERE number > ? ORDER BY number"  # noqa: S608
+_KEPT = f"SELECT number, event, {_FIELDS} FROM kept ORDER BY number"  # noqa: S608
 # Of an id that several codes bear, all but the rows of the code that bore it first.
 _SHARED = """
 WITH shared AS (SELECT id FROM kept WHERE named GROUP BY id HAVING min(lookup) <> max(lookup)),
@@ -79,9 +79,14 @@ class Staging:
             self._db.execute("DROP TABLE given")
             self._check_ids()
 
-    def rows(self, after: int = 0) -> Iterator[Row]:
-        """Yield the rows after a number, by event and lookup."""
-        for number, event, *fields in self._db.execute(_KEPT, (after,)):
+    def count(self) -> int:
+        """Return how many tickets there are."""
+        ((found,),) = self._db.execute("SELECT count(*) FROM kept")
+        return int(found)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the tickets by event and lookup."""
+        for number, event, *fields in self._db.execute(_KEPT):
             yield number, event, TicketFields._make(fields)
 
     def _single(self) -> Iterator[tuple[object, ...]]:

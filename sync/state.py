@@ -31,3 +31,5 @@ class CrmHealth:
     """Kinds and fields of the feed that this release skipped."""
     progress: Progress | None = None
     """Of a list that is being pulled, where one is."""
+    note: str | None = None
+    """What a person may want to know of the list, where a CRM tells."""

@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.core.admission import instant_text
+from edge.core.barcodes import KEY_BYTES
 from edge.store.database import sync_folder
 
 FILE_NAME = "credentials.json"
@@ -26,7 +27,7 @@ class BadCredentials(Exception):
 
 
 class Credentials(BaseModel):
-    """What the CRM handed out at enrolment."""
+    """What the CRM handed out at enrolment, or what a box without one made for itself."""
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -34,10 +35,15 @@ class Credentials(BaseModel):
     device_id: Annotated[str, Field(min_length=1)]
     name: str
     organiser: str
-    token: Annotated[str, Field(min_length=1)]
+    token: Annotated[str, Field(min_length=1)] | None
     lookup_key: Annotated[bytes, Field(min_length=32, max_length=32)]
     pulls: bool = False
     """The settings name no CRM: pull from `url`, which the enrolment code that was read named."""
+
+    @property
+    def own(self) -> bool:
+        """Tell whether the box made them for itself, so that it may yet be enrolled."""
+        return self.token is None
 
 
 def load_credentials(data_path: Path) -> Credentials | None:
@@ -65,6 +71,13 @@ def save_credentials(data_path: Path, credentials: Credentials) -> Path:
     path = data_path / FILE_NAME
     write_private(path, credentials.model_dump_json(indent=1))
     return path
+
+
+def make_credentials(name: str) -> Credentials:
+    """Make an identity and a lookup key for a box that has no CRM."""
+    device_id = f"d-{secrets.token_hex(4)}"
+    key = secrets.token_bytes(KEY_BYTES)
+    return Credentials(url="", device_id=device_id, name=name, organiser=name, token=None, lookup_key=key)
 
 
 def _path_of(data_path: Path) -> Path:

@@ -19,7 +19,7 @@ from edge.gate import BadgeRead, Lane, ReaderCount
 from edge.people import People
 from edge.store.credentials import Credentials
 from edge.store.writer import CannotRecord
-from sync.crm_brama import BramaCrm
+from sync.connector import Connector
 from sync.engine import SyncEngine
 from sync.state import CrmHealth
 from tests.edge.conftest import ADMITTED, EVENING, KEY, NOW, Venue, said
@@ -30,7 +30,7 @@ CREDENTIALS = Credentials(
 )
 
 
-def no_engine(_connector: BramaCrm) -> SyncEngine:
+def no_engine(_connector: Connector) -> SyncEngine:
     raise AssertionError("this box pulls from nowhere")
 
 

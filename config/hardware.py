@@ -1,13 +1,21 @@
 """The tables of a lane that name hardware. A new driver is a table here, and a member of its union."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from config.fields import Host, RequestUrl, Table
+from config.fields import Host, RequestUrl, StreamUrl, Table, shown_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,102 @@ class HidrawReader(_Plugged):
     """A scanner in HID-POS mode: a report a code."""
 
     driver: Literal["hidraw"]
+
+
+Symbology = Literal[
+    "qr", "micro_qr", "aztec", "pdf417", "data_matrix", "code128", "code39", "ean_upc", "itf", "codabar"
+]
+SYMBOLOGIES: tuple[Symbology, ...] = get_args(Symbology)
+"""What a camera can read."""
+DEFAULT_SYMBOLOGIES = tuple(each for each in SYMBOLOGIES if each not in {"code39", "itf"})
+"""What it reads unless told otherwise: in Code 39 and ITF every other barcode in view is easily misread for one."""
+LEAST_REGION = 0.05
+"""A region of the picture is no narrower or lower: nothing could be read in it."""
+
+_OF_DEVICES = ("width", "height", "fps", "exposure_ms")
+_OF_FRAMES = ("region", "rotate", "mirror")
+_MEANT_FOR = {"url": _OF_DEVICES, "folder": (*_OF_DEVICES, *_OF_FRAMES)}
+"""Which keys mean nothing to a stream, and to a folder."""
+
+
+def _once_each(names: tuple[Symbology, ...]) -> tuple[Symbology, ...]:
+    if not names:
+        raise ValueError("none is named, so nothing would be read; name some, or leave symbologies out")
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise ValueError(f"{', '.join(twice)} is there twice; name each once")
+    return names
+
+
+def _inside(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    left, top, width, height = region
+    # A little more than 1, since 0.1 + 0.9 may be.
+    fits = all(0 <= each <= 1 for each in region) and max(left + width, top + height) <= 1 + 1e-9
+    if not fits or min(width, height) < LEAST_REGION:
+        raise ValueError(
+            "not inside the picture; write it as [left, top, width, height] in fractions of it, such as"
+            " [0.25, 0.25, 0.5, 0.5] for its middle"
+        )
+    return region
+
+
+class CameraReader(_Plugged):
+    """A camera, which may be plugged in, a stream on the network, or a folder into which pictures are put."""
+
+    driver: Literal["camera"]
+    url: Annotated[StreamUrl | None, Field(repr=False)] = None
+    """RTSP or HTTP; may hold a name and a password."""
+    folder: Annotated[str, Field(pattern=r"^/", max_length=4096)] | None = None
+    """Still pictures: those that are there, and those that are put there while the gate runs."""
+    width: Annotated[int, Field(ge=160, le=3840)] = 1280
+    height: Annotated[int, Field(ge=120, le=2160)] = 720
+    fps: Annotated[int, Field(ge=1, le=120)] = 30
+    exposure_ms: Annotated[float, Field(ge=0.1, le=1000)] | None = None
+    """How long a frame is exposed; left out, the camera decides."""
+    region: Annotated[tuple[float, float, float, float], AfterValidator(_inside)] = (0.0, 0.0, 1.0, 1.0)
+    """Where codes are looked for: left, top, width and height as fractions of the picture as it is shown."""
+    rotate: Literal[0, 90, 180, 270] = 0
+    """By how much the picture is turned clockwise."""
+    mirror: bool = False
+    symbologies: Annotated[tuple[Symbology, ...], AfterValidator(_once_each)] = DEFAULT_SYMBOLOGIES
+    codes: Literal["nearest", "all"] = "nearest"
+    """Which to take of several in one picture: the one nearest its centre, or all."""
+    on_page: bool = False
+    """The lane's page shows the picture beside the verdict."""
+    keep_refused_h: Annotated[int, Field(ge=0, le=720)] = 0
+    """For how many hours a picture of each refused scan is kept; 0: none is."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        ways = [key for key in ("device", "url", "folder") if getattr(self, key) is not None]
+        ways += ["usb, serial or port"] if (self.usb, self.serial, self.port) != (None, None, None) else []
+        if len(ways) != 1:
+            found = f" ({', '.join(ways)} are given)" if ways else ""
+            raise ValueError(
+                "name the camera in one way: by device, by usb, serial and port, by url, or by folder"
+                f"{found}; see brama devices for what is there"
+            )
+        idle = [key for key in _MEANT_FOR.get(ways[0], ()) if key in self.model_fields_set]
+        if idle:  # told as the keys' own errors are
+            raise ValidationError.from_exception_data("camera", [self._idle(key, ways[0]) for key in idle])
+        return self
+
+    def _idle(self, key: str, way: str) -> InitErrorDetails:
+        said = PydanticCustomError("value_error", "of no account with a {way}; leave it out", {"way": way})
+        return InitErrorDetails(type=said, loc=(key,), input=getattr(self, key))
+
+    @property
+    def is_plugged(self) -> bool:
+        """Tell whether it is a device of this box."""
+        return self.url is None and self.folder is None
+
+    @property
+    def shown(self) -> str:
+        """Name a stream or a folder for people, without any password."""
+        return shown_url(self.url) if self.url is not None else self.folder or ""
+
+    def uses(self, lane: str, /) -> list[Use]:
+        """Name the camera."""
+        return super().uses(lane) if self.is_plugged else [Use(f"camera {self.shown}", hidden=self.url or "")]
 
 
 def _line_id(value: object) -> int | str:
@@ -186,9 +290,7 @@ class HttpTurnstile(_Part):
     def uses(self, lane: str, /) -> list[Use]:
         """Name the request that opens. Its pulse is left as it is written: it makes no other relay of it."""
         asked = self.on.filled({"lane": lane})
-        # Passwords and keys stand before the host, in the query, or in the body.
-        shown = re.sub(r"//[^/]*@", "//", asked["url"].partition("?")[0])
-        return [Use(f"relay {self.on.method} {shown}", hidden=f"{asked['url']} {asked['body']}")]
+        return [Use(f"relay {self.on.method} {shown_url(asked['url'])}", hidden=f"{asked['url']} {asked['body']}")]
 
 
 class ModbusTurnstile(_Part):
@@ -231,7 +333,9 @@ class GpioLights(_Part):
         return _lines_of(self.chip, self.green_line, self.red_line, self.buzzer_line)
 
 
-ReaderSettings = Annotated[TerminalReader | SerialReader | EvdevReader | HidrawReader, Field(discriminator="driver")]
+ReaderSettings = Annotated[
+    TerminalReader | SerialReader | EvdevReader | HidrawReader | CameraReader, Field(discriminator="driver")
+]
 TurnstileSettings = Annotated[
     FakeTurnstile | GpioTurnstile | HttpTurnstile | ModbusTurnstile, Field(discriminator="driver")
 ]

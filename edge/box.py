@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 from config.settings import Settings
+from drivers.camera.messages import Alive
+from drivers.protocols import Camera
 from edge.clock import GateClock
 from edge.core.admission import instant_text
 from edge.core.hours import is_open, next_opening
@@ -25,7 +27,31 @@ from edge.supervise import Health
 from sync.state import CrmHealth
 
 HISTORY = 20
+DARK, BRIGHT = 25, 235
+"""Mean luma of a picture (0 to 255) in which there is little to read."""
+BLURRED = 30
+"""Variance of the Laplacian of a picture that is out of focus, or shows nothing."""
 HELD_OPEN = "the emergency contact is active; the lane lets everybody through until it is not"
+
+
+class WatchedCamera(Camera, Protocol):
+    """A camera that says how it fares."""
+
+    @property
+    def alive(self) -> Alive | None:
+        """Return what its process said last; None: it has not been up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCamera:
+    """A camera that the pages can show; `on_page`: beside the verdicts of its lane, too."""
+
+    camera: WatchedCamera
+    lane: str
+    device: str
+    on_page: bool
+    job: str
+    """The name of the job that reads it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +71,8 @@ class Box:
     name: str
     readers: dict[str, ReaderCount] = field(default_factory=dict)
     """What came from each reader, by the name of its job."""
+    cameras: dict[str, ShownCamera] = field(default_factory=dict)
+    """By a name that is short and stays: the lane and the reader's place in it, such as `north-1.2`."""
     sync_now: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to pull now instead of when the CRM next answers."""
     accept: asyncio.Event = field(default_factory=asyncio.Event)
@@ -95,8 +123,9 @@ class Box:
                 "url": self.crm.url,
                 "state": self.crm.state,
                 "error": self.crm.error,
+                "note": self.crm.note,
                 "heard_at": instant_text(self.crm.heard_at) if self.crm.heard_at else None,
-                "progress": self.crm.progress,
+                "progress": asdict(self.crm.progress) if self.crm.progress else None,
             },
             "backlog": {
                 "unsent": backlog.unsent,
@@ -118,6 +147,8 @@ class Box:
         found += [f"lane {lane.id}: {lane.cannot_record}" for lane in self.lanes.values() if lane.cannot_record]
         found += [f"{_plain(name)}: {health.error}" for name, health in self.healths.items() if health.error]
         found += [f"lane {lane.id}: {lane.door.fault}" for lane in self.lanes.values() if lane.door.fault]
+        if self.store.pictures.fault:
+            found.append(self.store.pictures.fault)
         if self.crm.state in {"refused", "revoked"} and self.crm.error:
             found.append(f"crm: {self.crm.error}")
         if self.store.data.held:
@@ -190,7 +221,34 @@ class Box:
     def _reader_status(self, name: str, health: Health) -> dict[str, Any]:
         _kind, lane, driver, device = name.split(":", 3)
         state = {"lane": lane, "driver": driver, "device": device, "state": health.state, "error": health.error}
-        return state | asdict(self.readers.get(name) or ReaderCount())
+        cameras = {each.job: (camera_id, each.camera.alive) for camera_id, each in self.cameras.items()}
+        camera_id, alive = cameras.get(name, ("", None))
+        figures = _figures(camera_id, alive) if alive is not None else None
+        return state | asdict(self.readers.get(name) or ReaderCount()) | {"camera": figures}
+
+
+def _figures(camera_id: str, alive: Alive) -> dict[str, Any]:
+    """Return how a camera fares."""
+    return {
+        "id": camera_id,
+        "frames": alive.frames,
+        "dropped": alive.dropped,
+        "still": alive.still,
+        "fps": round(alive.fps, 1),
+        "median_ms": round(alive.median_ms, 1),
+        "brightness": round(alive.brightness),
+        "sharpness": round(alive.sharpness),
+        "hint": picture_hint(alive),
+    }
+
+
+def picture_hint(alive: Alive) -> str | None:
+    """Return what spoils a camera's picture, if anything does."""
+    if alive.brightness < DARK:
+        return "too_dark"
+    if alive.brightness > BRIGHT:
+        return "too_bright"
+    return "out_of_focus" if alive.sharpness < BLURRED else None
 
 
 def release() -> str:

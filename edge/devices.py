@@ -10,20 +10,24 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
-from config.hardware import EvdevReader, HidrawReader, SerialReader
+from config.hardware import CameraReader, EvdevReader, HidrawReader, SerialReader
 from config.settings import BadSettings
-from drivers.discovery import Found, find_hid_pos, find_keyboards, find_serial_ports
+from drivers.discovery import Found, find_cameras, find_hid_pos, find_keyboards, find_serial_ports
 from drivers.protocols import DeviceLost, DeviceRefused, Read, Spoiled
 from edge.clock import GateClock
 from edge.hardware import Hardware
+from edge.visible import visible
 
-Reader = EvdevReader | HidrawReader | SerialReader
+Reader = CameraReader | EvdevReader | HidrawReader | SerialReader
 
 KINDS: dict[str, tuple[str, Callable[[], list[Found]]]] = {
     "evdev": ("Scanners that type, and keyboards", find_keyboards),
     "hidraw": ("Scanners in HID-POS mode", find_hid_pos),
     "serial": ("Serial ports", find_serial_ports),
+    "camera": ("Cameras", find_cameras),
 }
+_GUESSES = (("/input/", "evdev"), ("hidraw", "hidraw"), ("/video", "camera"), ("/v4l/", "camera"), ("", "serial"))
+"""What a path that is not in the list is, by a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def chosen_reader(wanted: str, driver: str | None, layout: str, suffix: str, bau
     path = found.found.path if found else wanted
     if not path.startswith("/dev/"):
         raise BadSettings(f"--watch: {wanted}: use a number of brama devices, or a path such as /dev/input/event3")
-    guessed = "evdev" if "/input/" in path else "hidraw" if "hidraw" in path else "serial"
+    guessed = next(driver for part, driver in _GUESSES if part in path)
     try:
         match driver or (found.driver if found else guessed):
             case "evdev":
@@ -116,6 +120,8 @@ def chosen_reader(wanted: str, driver: str | None, layout: str, suffix: str, bau
                 return EvdevReader.model_validate(typed)
             case "hidraw":
                 return HidrawReader(driver="hidraw", device=path)
+            case "camera":
+                return CameraReader(driver="camera", device=path)
             case _:
                 return SerialReader(driver="serial", device=path, baud=baud)
     except ValidationError as exc:
@@ -124,7 +130,7 @@ def chosen_reader(wanted: str, driver: str | None, layout: str, suffix: str, bau
 
 
 async def watch(reader: Reader, say: Callable[[str], None]) -> None:
-    """Show what a scanner sends until Ctrl-C.
+    """Show what a scanner sends, or a camera reads, until Ctrl-C.
 
     Raises:
         DeviceLost: it is not there, went, or another program has it.
@@ -137,7 +143,8 @@ async def watch(reader: Reader, say: Callable[[str], None]) -> None:
     async def show() -> None:
         async with aclosing(hardware.scanner(reader).reads()) as reads:
             async for read in reads:
-                say(described(read))
+                if not (isinstance(read, Read) and read.again):
+                    say(described(read))
 
     showing = asyncio.create_task(show(), name="watch")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -157,12 +164,4 @@ def described(read: Read | Spoiled) -> str:
     at = f"{read.at.astimezone():%H:%M:%S}"
     if isinstance(read, Spoiled):
         return f"{at}  spoiled: {read.why}"
-    shown = "".join(char if char.isprintable() else f"<{_name(char)}>" for char in read.code)
-    return f"{at}  {read.symbology or 'no AIM id'}  {len(read.code)} characters  {shown}"
-
-
-_NAMES = {9: "TAB", 10: "LF", 13: "CR", 27: "ESC", 28: "FS", 29: "GS", 30: "RS", 31: "US", 4: "EOT", 2: "STX", 3: "ETX"}
-
-
-def _name(char: str) -> str:
-    return _NAMES.get(ord(char), f"U+{ord(char):04X}")
+    return f"{at}  {read.symbology or 'no AIM id'}  {len(read.code)} characters  {visible(read.code)}"

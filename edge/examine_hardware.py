@@ -1,4 +1,4 @@
-"""What `brama doctor` finds out about scanners, turnstiles and lights. Looks only: nothing is released or lit."""
+"""What `brama doctor` finds out about readers, turnstiles and lights. Looks only: nothing is released or lit."""
 
 import errno
 import os
@@ -6,12 +6,14 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import closing
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from config.hardware import (
+    CameraReader,
     EvdevReader,
     FakeTurnstile,
     GpioLights,
@@ -24,13 +26,16 @@ from config.hardware import (
     TerminalReader,
 )
 from config.settings import LaneSettings, Settings
-from drivers.discovery import RULES_MEND, Found, find_hid_pos, find_keyboards, find_serial_ports, pick
+from drivers.discovery import RULES_MEND, Found, find_cameras, find_hid_pos, find_keyboards, find_serial_ports, pick
 from drivers.gpio_lines import CONSUMER, DescribedLine, describe_chip
 from drivers.protocols import DeviceLost, DeviceRefused
+from drivers.video_node import probe
 from edge.finding import Finding
 from edge.hardware import device_name, wanted
 
 CONNECT_TIMEOUT_S = 2.0
+CAMERA_LIBRARIES = ("cv2", "numpy", "zxingcpp")
+_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
 def examine_hardware(settings: Settings, running: dict[str, Any]) -> Iterator[Finding]:
@@ -56,8 +61,13 @@ def _readers(lane: LaneSettings, running: dict[str, Any]) -> Iterator[Finding]:
     if not lane.readers:
         yield Finding("note", f"lane {lane.id}: no reader of its own", "it takes codes from its page and the API")
     for reader in lane.readers:
-        if not isinstance(reader, TerminalReader):
-            yield _reader(lane, reader, running)
+        match reader:
+            case TerminalReader():
+                pass
+            case CameraReader():
+                yield from _camera(lane, reader, running)
+            case _:
+                yield _reader(lane, reader, running)
 
 
 def _reader(lane: LaneSettings, reader: SerialReader | EvdevReader | HidrawReader, running: dict[str, Any]) -> Finding:
@@ -87,7 +97,47 @@ def _reader(lane: LaneSettings, reader: SerialReader | EvdevReader | HidrawReade
     return Finding("ok", f"{what}: {found.name} at {found.path}" + (", read by the gate" if held else ""))
 
 
-def _is_this(status: dict[str, Any], lane: LaneSettings, reader: SerialReader | EvdevReader | HidrawReader) -> bool:
+def _camera(lane: LaneSettings, reader: CameraReader, running: dict[str, Any]) -> Iterator[Finding]:
+    what = f"lane {lane.id}: {device_name(reader)}"
+    if missing := [each for each in CAMERA_LIBRARIES if find_spec(each) is None]:
+        yield Finding("fault", f"{what}: {', '.join(missing)} not installed", "pip install 'brama[camera]'")
+        return
+    held = any(_is_this(each, lane, reader) and each["state"] == "running" for each in running.get("readers", ()))
+    if held:
+        yield Finding("ok", f"{what}: read by the gate")
+    elif reader.url is not None:
+        parts = urlsplit(reader.url)
+        yield _reachable(what, parts.hostname or "", parts.port or _PORTS[parts.scheme], "the camera's")
+    elif reader.folder is not None:
+        yield _folder(what, Path(reader.folder))
+    else:
+        yield _video_node(lane, reader)
+    if reader.folder is not None and (find_spec("pyzbar") is None or find_library("zbar") is None):
+        yield Finding("note", f"{what}: no second opinion on still pictures", "apt install libzbar0")
+
+
+def _folder(what: str, path: Path) -> Finding:
+    if not path.is_dir():
+        return Finding("fault", f"{what}: no such folder", "make it, or name another")
+    if not os.access(path, os.R_OK | os.X_OK):
+        return Finding("fault", f"{what}: no permission", "let the gate's user read it")
+    return Finding("ok", f"{what}: a folder of pictures")
+
+
+def _video_node(lane: LaneSettings, reader: CameraReader) -> Finding:
+    try:
+        path = reader.device or pick(wanted(reader), find_cameras, "a camera", _never).path
+        probe(path)
+    except (DeviceLost, DeviceRefused) as exc:
+        why, _, mend = str(exc).partition("; ")
+        return Finding("fault", f"lane {lane.id}: {why}", mend)
+    name = next((each.name for each in find_cameras() if each.path == os.path.realpath(path)), "camera")
+    return Finding("ok", f"lane {lane.id}: {wanted(reader)}: {name} at {path}")
+
+
+def _is_this(
+    status: dict[str, Any], lane: LaneSettings, reader: SerialReader | EvdevReader | HidrawReader | CameraReader
+) -> bool:
     names = (status.get("lane"), status.get("driver"), status.get("device"))
     return names == (lane.id, reader.driver, device_name(reader))
 
@@ -166,12 +216,12 @@ def _modbus(lane: LaneSettings, chosen: ModbusTurnstile, running: dict[str, Any]
     return _reachable(what, chosen.host, chosen.port)
 
 
-def _reachable(what: str, host: str, port: int) -> Finding:
+def _reachable(what: str, host: str, port: int, whose: str = "the relay's") -> Finding:
     try:
         socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
     except OSError as exc:
         why = exc.strerror or str(exc)
-        return Finding("fault", f"{what}: {host}:{port}: {why}", "check the relay's power, address and network")
+        return Finding("fault", f"{what}: {host}:{port}: {why}", f"check {whose} power, address and network")
     return Finding("ok", f"{what}: {host}:{port} answers")
 
 

@@ -14,16 +14,18 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from config.settings import LaneSettings
-from drivers.protocols import Lights, Look, Read, Scanner, Spoiled, Turnstile
+from drivers.protocols import Lights, Look, Scanner, Spoiled, Turnstile
 from edge.clock import GateClock
 from edge.core.admission import Reason, instant_text
+from edge.core.doubts import Doubts
 from edge.core.enrolment import EnrolmentCode, enrolment_of
 from edge.core.messages import Language, Message, explain
 from edge.core.model import Controller, Direction
 from edge.core.notices import Notice, explain_notice
 from edge.door import Door
 from edge.hub import Hub
-from edge.judging import Judged, NotAllowed, judge, override
+from edge.judging import Judged, Misread, NotAllowed, judge, override
+from edge.store.pictures import Taken
 from edge.store.records import Scan, new_scan_id
 from edge.store.store import Store
 from edge.store.tx import Offer, Tx
@@ -35,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _MARKS = {"admitted": "\N{HEAVY CHECK MARK}", "exited": "\N{RIGHTWARDS ARROW}", "refused": "\N{BALLOT X}"}
 
+
+MISREAD = "nobody knows it, and its kind of barcode is easily misread: it is believed when read a second time"
 
 LOOKS = {
     Notice.SHIFT_OPENED: Look.NOTED,
@@ -55,6 +59,8 @@ class Answer:
     judged: Judged
     message: Message
     took_ms: float
+    has_picture: bool = False
+    """A picture of it is kept."""
 
     @property
     def scan(self) -> Scan:
@@ -99,6 +105,7 @@ class Answer:
             "note": scan.note,
             "of": scan.of,
             "repeat": not judged.fresh,
+            "picture": self.has_picture,
             "took_ms": round(self.took_ms, 3),
         }
 
@@ -121,6 +128,10 @@ class EnrolmentRead(NotATicket):
     def __init__(self, asked: EnrolmentCode) -> None:
         super().__init__(f"code: an enrolment code of {asked.url}")
         self.asked = asked
+
+
+class MaybeMisread(Exception):
+    """Nobody knows the code, and it may have been misread; nothing was recorded."""
 
 
 TakeOther = Callable[["Lane", NotATicket], Awaitable[dict[str, Any]]]
@@ -164,6 +175,7 @@ class Lane:
         self._on_change = on_change
         self.lights = lights
         self._lit_open = False
+        self._doubts = Doubts()
         self.door = Door(settings, store, clock, hub, turnstile, self._door_changed, self.set_cannot_record)
         self.cannot_record: str | None = None
 
@@ -186,17 +198,25 @@ class Lane:
         return Direction(asked)
 
     async def offer(
-        self, code: str, direction: str | None = None, scan_id: str | None = None, at: datetime | None = None
+        self,
+        code: str,
+        direction: str | None = None,
+        scan_id: str | None = None,
+        at: datetime | None = None,
+        *,
+        doubtful: bool = False,
+        taken: Taken | None = None,
     ) -> Answer:
         """Judge a code; the answer is on disk.
 
         A `scan_id` that the journal has gives that scan's answer again. Without one, another frame of the code just
-        admitted here is no second scan; whoever names a scan says that it is one.
+        admitted here is no second scan; whoever names a scan says that it is one. `taken` is kept if it is refused.
 
         Raises:
             CannotRecord: the journal cannot be written, so nobody is admitted.
             NotAllowed: the lane does not go that way.
             NotATicket: it is a badge or an enrolment code, for those who know what to do with one.
+            MaybeMisread: it is `doubtful`, and nobody knows it.
         """
         started = time.perf_counter()
         if asked := enrolment_of(code):
@@ -210,6 +230,7 @@ class Lane:
             clock=self._clock.trust,
             scan_id=scan_id or new_scan_id(at),
             named=scan_id is not None,
+            doubtful=doubtful,
             checkpoint=self.settings.checkpoint,
             clock_skew_s=round(self._clock.skew_s) if self._clock.skew_s is not None else None,
         )
@@ -217,7 +238,9 @@ class Lane:
         judged = await self._write(lambda tx: judge(tx, offer, repeat_s, self.door.passage_at_once), refusable=False)
         if isinstance(judged, Controller):
             raise BadgeRead(judged)
-        return await self._show(judged, started)
+        if isinstance(judged, Misread):
+            raise MaybeMisread("code: nobody knows it, and it may have been misread; scan it again")
+        return await self._show(judged, started, taken)
 
     async def override(self, scan_id: str, supervisor: Controller, why: str) -> Answer:
         """Admit after a refusal, by a supervisor's word.
@@ -253,11 +276,13 @@ class Lane:
             self.cannot_record = why
             self._on_change()
 
-    async def _show(self, judged: Judged, started: float) -> Answer:
+    async def _show(self, judged: Judged, started: float, taken: Taken | None = None) -> Answer:
         took_ms = (time.perf_counter() - started) * 1000
         if judged.fresh and judged.scan.verdict != "refused" and self.door.admit(judged.scan):
             await asyncio.sleep(0)  # the relay first, the words after
         self._light(look_of(judged.scan))
+        if taken is not None and judged.fresh and judged.scan.verdict == "refused":
+            self._store.pictures.keep(judged.scan.scan_id, taken)
         answer = self.answer(judged, took_ms)
         # The screen is told a moment after whoever asked, so that neither waits for the other's words.
         asyncio.get_running_loop().call_soon(self._publish, answer)
@@ -272,7 +297,7 @@ class Lane:
         scan = judged.scan
         zone = ZoneInfo(judged.event.tz) if judged.event else ZoneInfo("UTC")
         message = explain(Reason(scan.reason), scan.facts, self._language, zone, datetime.fromisoformat(scan.at))
-        return Answer(judged, message, took_ms)
+        return Answer(judged, message, took_ms, self._store.pictures.has(scan.scan_id))
 
     def notice(self, kind: Notice, **facts: str) -> dict[str, Any]:
         """Say at this lane what is no verdict: on its page and by its lights; return it as the API gives it."""
@@ -310,35 +335,47 @@ class Lane:
         *,
         others: TakeOther | None = None,
         count: ReaderCount | None = None,
+        keep_h: int = 0,
     ) -> None:
         """Offer what a reader reads, for as long as it reads.
 
-        `shown` gets each answer, for a reader with a face; `others` takes what is not a ticket; `count` is kept up.
+        `shown` gets each answer, for a reader with a face; `others` takes what is not a ticket; `count` is kept up;
+        pictures of what is refused are kept for `keep_h` hours.
         """
         count = count or ReaderCount()
         async with aclosing(scanner.reads()) as reads:
             async for read in reads:
                 if isinstance(read, Spoiled):
-                    self._spoiled(read, count)
+                    self._spoiled(read.why, count)
                     continue
-                count.reads, count.symbology = count.reads + 1, read.symbology
+                doubtful = not (read.certain or self._doubts.settle(read.code, read.at, again=read.again))
+                if doubtful and read.again:
+                    continue  # it was judged when it came into view
+                taken = Taken(read.picture, keep_h) if read.picture is not None and keep_h else None
+                count.symbology = read.symbology
                 try:
-                    await self._take(read, direction, shown, others)
+                    offered = self.offer(read.code, direction, at=read.at, doubtful=doubtful, taken=taken)
+                    await self._take(offered, shown, others)
+                except MaybeMisread:
+                    self._doubts.note(read.code, read.at)
+                    self._spoiled(MISREAD, count)
+                    continue
                 except CannotRecord as exc:
                     log.error("lane %s: %s", self.id, exc)  # noqa: TRY400 (shown on the lane; the trace says no more)
+                count.reads += 1
 
     async def _take(
-        self, read: Read, direction: str | None, shown: Callable[[Answer], None], others: TakeOther | None
+        self, offered: Awaitable[Answer], shown: Callable[[Answer], None], others: TakeOther | None
     ) -> None:
         try:
-            shown(await self.offer(read.code, direction, at=read.at))
+            shown(await offered)
         except NotATicket as what:
             if others is not None:
                 await others(self, what)
 
-    def _spoiled(self, read: Spoiled, count: ReaderCount) -> None:
-        count.spoiled, count.spoiled_why = count.spoiled + 1, read.why
-        log.warning("lane %s: a code was not read whole: %s", self.id, read.why)
+    def _spoiled(self, why: str, count: ReaderCount) -> None:
+        count.spoiled, count.spoiled_why = count.spoiled + 1, why
+        log.warning("lane %s: a code was not read well: %s", self.id, why)
         self.notice(Notice.SCAN_AGAIN)
         self._on_change()
 

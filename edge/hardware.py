@@ -5,6 +5,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from config.hardware import (
+    CameraReader,
     EvdevReader,
     FakeTurnstile,
     GpioLights,
@@ -22,9 +23,11 @@ from drivers.discovery import Wanted
 from drivers.protocols import Clock, Lights, Scanner, Turnstile
 
 if TYPE_CHECKING:
+    from drivers.camera.messages import Task
     from drivers.gpio_lines import LineName
     from drivers.guard import LineGuard
     from drivers.hotplug import Hotplug
+    from drivers.scanner_camera import CameraScanner
 
 Job = Callable[[], Awaitable[None]]
 
@@ -36,6 +39,7 @@ class Hardware:
         self._clock = clock
         readers = [reader for lane in lanes for reader in lane.readers if not isinstance(reader, TerminalReader)]
         self._paths = [reader.device for reader in readers if reader.device]
+        self._paths += [reader.folder for reader in readers if isinstance(reader, CameraReader) and reader.folder]
         self._shared: dict[str, Job] = {}
 
     @cached_property
@@ -95,6 +99,14 @@ class Hardware:
                 from drivers.scanner_hidraw import HidrawScanner
 
                 return HidrawScanner(wanted(reader), self._clock, self.hotplug)
+            case CameraReader():
+                return self.camera(reader)
+
+    def camera(self, reader: CameraReader) -> "CameraScanner":
+        """Build a reader that has a picture."""
+        from drivers.scanner_camera import CameraScanner
+
+        return CameraScanner(task_of(reader), self._clock, self.hotplug, wanted(reader) if reader.is_plugged else None)
 
     def turnstile(self, lane: LaneSettings) -> Turnstile | None:
         """Build a lane's turnstile; None: it has none."""
@@ -145,14 +157,42 @@ class Hardware:
         return Lamps(chosen.chip, lines, self.guard, self.hotplug)
 
 
-def wanted(reader: SerialReader | EvdevReader | HidrawReader) -> Wanted:
+def wanted(reader: SerialReader | EvdevReader | HidrawReader | CameraReader) -> Wanted:
     """Return which device the settings mean."""
     return Wanted(reader.device, reader.usb, reader.serial, reader.port)
 
 
 def device_name(reader: ReaderSettings) -> str:
-    """Name a reader's device for people."""
-    return "stdin" if isinstance(reader, TerminalReader) else str(wanted(reader))
+    """Name a reader's device for people, without any password."""
+    match reader:
+        case TerminalReader():
+            return "stdin"
+        case CameraReader() if not reader.is_plugged:
+            return reader.shown
+        case _:
+            return str(wanted(reader))
+
+
+def task_of(reader: CameraReader) -> "Task":
+    """Return what a camera's process is to do; a path that the settings do not name is found when it is opened."""
+    from drivers.camera.messages import Stills, Stream, Task, VideoDevice
+
+    source: Stills | Stream | VideoDevice
+    if reader.url is not None:
+        source = Stream(reader.url, reader.shown)
+    elif reader.folder is not None:
+        source = Stills((reader.folder,), follow=True)
+    else:
+        source = VideoDevice(reader.device or "", reader.width, reader.height, reader.fps, reader.exposure_ms)
+    return Task(
+        source=source,
+        symbologies=reader.symbologies,
+        region=reader.region,
+        rotate=reader.rotate,
+        mirror=reader.mirror,
+        all_codes=reader.codes == "all",
+        keeps_pictures=reader.keep_refused_h > 0,
+    )
 
 
 def _line(line: LineSettings) -> "LineName":

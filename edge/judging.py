@@ -31,14 +31,24 @@ class Judged:
     """False: nothing was recorded, this is an earlier scan's answer shown again."""
 
 
-def judge(tx: Tx, offer: Offer, repeat_s: float, passage: str) -> Judged | Controller:
-    """Decide on an offer and record it, unless it is a controller's badge; runs in the decision thread."""
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """A code that may have been misread, and that nobody knows: nothing was recorded."""
+
+
+def judge(tx: Tx, offer: Offer, repeat_s: float, passage: str) -> Judged | Controller | Misread:
+    """Decide on an offer and record it, unless it is a controller's badge or has to be read again.
+
+    Runs in the decision thread.
+    """
     if offer.named and (known := tx.find(offer.scan_id)):
         return shown_again(tx, known)
     gathered = tx.gather(offer)
     facts = gathered.facts
     if facts.ticket is None and (controller := badge_of(tx.plan, gathered.lookup)):
         return controller
+    if facts.ticket is None and facts.readable and offer.doubtful:
+        return Misread()
     if repeat_s and (earlier := tx.repeat_of(facts, offer, repeat_s)):
         return shown_again(tx, earlier)
     verdict = decide(facts, offer.at)

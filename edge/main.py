@@ -19,12 +19,13 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from config.hardware import TerminalReader
+from config.hardware import CameraReader, TerminalReader
 from config.settings import BadSettings, LaneSettings, Settings
-from edge.box import Box, reader_name
+from edge.box import Box, ShownCamera, reader_name
 from edge.clock import GateClock
+from edge.core.model import ClockTrust
 from edge.desk import Desk
-from edge.enrolling import CrmLink, identity_of, read_credentials
+from edge.enrolling import CrmLink, identity_of, known_credentials
 from edge.gate import Answer, Lane, ReaderCount
 from edge.hardware import Hardware, device_name
 from edge.hub import Hub
@@ -37,7 +38,7 @@ from edge.store.tx import Identity, Tx
 from edge.store.writer import CannotRecord
 from edge.supervise import Health, Job, run_until
 from edge.web.app import make_app
-from sync.crm_brama import BramaCrm
+from sync.connector import Connector
 from sync.engine import SyncEngine
 from sync.pull import Puller
 from sync.push import PushSink
@@ -102,7 +103,7 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
     """
     data_path = settings.device.data_path
     async with AsyncExitStack() as opened:
-        credentials = read_credentials(data_path)
+        credentials = known_credentials(settings)
         clock = GateClock(last_written_at(data_path))
         store = await opened.enter_async_context(_open_store(data_path, identity_of(credentials), clock, on_defect))
         hub = Hub()
@@ -119,10 +120,10 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
         sync_now, accept = asyncio.Event(), asyncio.Event()
         puller = Puller(store, clock.now, crm, host, accept)
 
-        def make_engine(connector: BramaCrm) -> SyncEngine:
+        def make_engine(connector: Connector) -> SyncEngine:
             return SyncEngine(store, connector, puller, host, crm, clock.now, sync_now=sync_now, accept=accept)
 
-        link = CrmLink(settings, store, crm, make_engine, credentials)
+        link = CrmLink(settings, store, crm, make_engine, credentials, clock.now)
         opened.push_async_callback(link.close)
         box = Box(
             settings=settings,
@@ -144,11 +145,16 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
         _add_lane_jobs(lane_jobs, box, hardware)
         jobs: dict[str, Job] = {**hardware.jobs, **lane_jobs}
         jobs |= {"changes": link.run_changes, "scans": link.run_scans, "heartbeat": link.run_heartbeat}
+        jobs["audit"] = link.run_audit
         jobs["clock"] = partial(_watch_clock, clock)
         jobs["record probe"] = partial(_probe, box)
         jobs["archive"] = partial(_archive, store, clock, settings.journal.keep_days)
+        if _allow_pictures(box, host.changed):
+            jobs["pictures"] = store.pictures.run
+        # These say themselves when they have their device: it may take a camera seconds to turn out to have none.
+        silent = {f"turnstile:{lane}" for lane in box.lanes} | {shown.job for shown in box.cameras.values()}
         for name in jobs:
-            healths[name] = Health(on_change=host.changed, settles=not name.startswith("turnstile:"))
+            healths[name] = Health(on_change=host.changed, settles=name not in silent)
         app = make_app(box, ApiTokens(data_path), PushSink(puller, store))
         address = await _listen(opened, app, settings)
         opened.callback(hub.close)
@@ -197,22 +203,51 @@ def _add_lane_jobs(jobs: dict[str, Job], box: Box, hardware: Hardware) -> None:
     """Add what makes the lanes live, in the order in which a person would look for a fault."""
     for lane in box.lanes.values():
         if lane.settings.turnstile is not None:
-            jobs[f"turnstile:{lane.id}"] = partial(lane.door.run_signals, partial(_claimed, box, lane))
+            jobs[f"turnstile:{lane.id}"] = partial(lane.door.run_signals, partial(_runs, box, f"turnstile:{lane.id}"))
             jobs[f"releases:{lane.id}"] = lane.door.run_releases
             jobs[f"emergencies:{lane.id}"] = lane.door.emergencies.run
         if lane.lights is not None:
             jobs[f"lights:{lane.id}"] = lane.lights.run
-        for reader in lane.settings.readers:
+        for number, reader in enumerate(lane.settings.readers, 1):
             name = reader_name(lane.id, reader.driver, device_name(reader))
-            count = box.readers[name] = ReaderCount()
-            shown = _say if isinstance(reader, TerminalReader) else _say_nothing
-            scanner = hardware.scanner(reader)
-            jobs[name] = partial(lane.pump, scanner, reader.direction, shown, others=box.desk.take, count=count)
+            if name in jobs:  # two streams that differ in what is not shown
+                name += f" (reader {number})"
+            _add_reader(jobs, name, box, hardware, lane, number)
 
 
-def _claimed(box: Box, lane: Lane) -> None:
-    """Show that a lane has its turnstile."""
-    box.healths[f"turnstile:{lane.id}"].set("running")
+def _add_reader(jobs: dict[str, Job], name: str, box: Box, hardware: Hardware, lane: Lane, number: int) -> None:
+    """Add one reader of a lane, by its place there, counted from 1."""
+    reader = lane.settings.readers[number - 1]
+    count = box.readers[name] = ReaderCount()
+    shown = _say if isinstance(reader, TerminalReader) else _say_nothing
+    pump = partial(lane.pump, direction=reader.direction, shown=shown, others=box.desk.take, count=count)
+    if isinstance(reader, CameraReader):
+        camera = hardware.camera(reader)
+        camera.on_up = partial(_runs, box, name)
+        box.cameras[f"{lane.id}.{number}"] = ShownCamera(camera, lane.id, device_name(reader), reader.on_page, name)
+        jobs[name] = partial(pump, camera, keep_h=reader.keep_refused_h)
+    else:
+        jobs[name] = partial(pump, hardware.scanner(reader))
+
+
+def _allow_pictures(box: Box, on_change: Callable[[], None]) -> bool:
+    """Let pictures of refused scans be kept as the settings say, and none once this box is revoked.
+
+    Returns whether there is anything to keep, or to delete from before.
+    """
+    readers = [reader for lane in box.settings.lane for reader in lane.readers]
+    most_h = max((reader.keep_refused_h for reader in readers if isinstance(reader, CameraReader)), default=0)
+    box.store.pictures.allow(
+        lambda: 0 if box.crm.state == "revoked" else most_h,
+        lambda: box.clock.trust is not ClockTrust.UNKNOWN,
+        on_change,
+    )
+    return most_h > 0 or box.store.pictures.is_there
+
+
+def _runs(box: Box, job: str) -> None:
+    """Show that a job has its device."""
+    box.healths[job].set("running")
 
 
 def _say(answer: Answer) -> None:

@@ -8,7 +8,7 @@ from edge.core.messages import Language, Message
 
 
 class Notice(StrEnum):
-    """What was read and is no ticket, or was not read whole."""
+    """What was read and is no ticket, or was not read well."""
 
     SHIFT_OPENED = "shift_opened"
     SHIFT_CLOSED = "shift_closed"
@@ -19,6 +19,7 @@ class Notice(StrEnum):
     NOT_ENROLLED = "not_enrolled"
     ALREADY_ENROLLED = "already_enrolled"
     SCAN_AGAIN = "scan_again"
+    """The code did not come whole, or nobody knows it and it may have been misread."""
 
 
 def explain_notice(kind: Notice, facts: Mapping[str, str], language: Language) -> Message:
@@ -41,7 +42,7 @@ _TEXTS: dict[Language, dict[Notice, tuple[str, str]]] = {
         Notice.ENROLLED: ("ENROLLED", "This box now works for <organiser> as <name>."),
         Notice.NOT_ENROLLED: ("NOT ENROLLED", "<why>"),
         Notice.ALREADY_ENROLLED: ("ALREADY ENROLLED", "This box works for <organiser>. Nothing was changed."),
-        Notice.SCAN_AGAIN: ("SCAN AGAIN", "The code did not come through whole. Scan it once more."),
+        Notice.SCAN_AGAIN: ("SCAN AGAIN", "The code was not read well. Scan it once more."),
     },
     "uk": {
         Notice.SHIFT_OPENED: ("НА ЗМІНІ", "<name> тепер працює тут."),
@@ -51,7 +52,7 @@ _TEXTS: dict[Language, dict[Notice, tuple[str, str]]] = {
         Notice.ENROLLED: ("ЗАРЕЄСТРОВАНО", "Пристрій працює для <organiser> як <name>."),
         Notice.NOT_ENROLLED: ("НЕ ЗАРЕЄСТРОВАНО", "<why>"),
         Notice.ALREADY_ENROLLED: ("УЖЕ ЗАРЕЄСТРОВАНО", "Пристрій працює для <organiser>. Нічого не змінено."),
-        Notice.SCAN_AGAIN: ("ЗІСКАНУЙТЕ ЩЕ РАЗ", "Код прочитано не повністю. Проскануйте його знову."),
+        Notice.SCAN_AGAIN: ("ЗІСКАНУЙТЕ ЩЕ РАЗ", "Код прочитався погано. Проскануйте його знову."),
     },
     "ru": {
         Notice.SHIFT_OPENED: ("НА СМЕНЕ", "<name> теперь работает здесь."),
@@ -61,6 +62,6 @@ _TEXTS: dict[Language, dict[Notice, tuple[str, str]]] = {
         Notice.ENROLLED: ("ЗАРЕГИСТРИРОВАНО", "Устройство работает для <organiser> как <name>."),
         Notice.NOT_ENROLLED: ("НЕ ЗАРЕГИСТРИРОВАНО", "<why>"),
         Notice.ALREADY_ENROLLED: ("УЖЕ ЗАРЕГИСТРИРОВАНО", "Устройство работает для <organiser>. Ничего не изменено."),
-        Notice.SCAN_AGAIN: ("СКАНИРУЙТЕ ЕЩЁ РАЗ", "Код прочитан не полностью. Сканируйте его снова."),
+        Notice.SCAN_AGAIN: ("СКАНИРУЙТЕ ЕЩЁ РАЗ", "Код прочитался плохо. Сканируйте его снова."),
     },
 }

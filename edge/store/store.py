@@ -17,6 +17,7 @@ import aiosqlite
 from edge.core.admission import NOT_A_VERDICT
 from edge.store.database import connect_read_only, is_damage, remove, sidecars, sync_folder
 from edge.store.keeping import Salvage, archive_sent, open_journal, suspect_path
+from edge.store.pictures import Pictures
 from edge.store.records import SELECT_SCAN, SELECT_SETTLED, Scan, instant_of, scan_of
 from edge.store.tx import Identity, Tx
 from edge.store.whitelist_reader import WhitelistReader
@@ -60,8 +61,9 @@ class Store:
     a list that was built beside it in its place.
     """
 
-    def __init__(self, folder: Path, writer: Writer, tx: Tx, journal: aiosqlite.Connection) -> None:
+    def __init__(self, folder: Path, writer: Writer, tx: Tx, journal: aiosqlite.Connection, pictures: Pictures) -> None:
         self._folder = folder
+        self.pictures = pictures
         self._writer = writer
         self._tx = tx
         self._journal = journal
@@ -165,7 +167,7 @@ class Store:
         self.data = replace(self.data, held=why)
 
     async def wipe_whitelist(self) -> None:
-        """Give up the list: this box was revoked."""
+        """Give up the list, and the pictures of guests: this box was revoked."""
 
         def swap() -> None:
             remove(self.whitelist_path)
@@ -173,6 +175,7 @@ class Store:
         self.discard_building()
         await self._writer.between(lambda tx: tx.whitelist.replace(swap))
         self.data = DataState()
+        await self.pictures.wipe()
 
     # --- reading the journal ------------------------------------------------------------------------------------
 
@@ -257,7 +260,7 @@ async def open_store(
         reader = await opened.enter_async_context(
             aiosqlite.Connection(lambda: connect_read_only(folder / "journal.db"), 64)
         )
-        store = Store(folder, writer, tx, reader)
+        store = Store(folder, writer, tx, reader, Pictures(folder / "pictures", now))
         store.salvage = salvage
         if moved_at_start is not None:
             _note_damage(store, moved_at_start)

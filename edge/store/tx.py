@@ -55,6 +55,8 @@ class Offer:
     scan_id: str
     named: bool = False
     """The caller named the scan, so the journal may have it."""
+    doubtful: bool = False
+    """It may have been misread: if nobody knows it, it is to be read again before anything is said of it."""
     checkpoint: str | None = None
     clock_skew_s: int | None = None
 

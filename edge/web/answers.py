@@ -33,6 +33,7 @@ class ScanAnswer(Out):
     """A verdict; `title` and `message` are in the device's language, `detail` the facts they are made of.
 
     `repeat`: nothing was recorded now, this is an earlier scan's answer. `of`: the scan that an override admits.
+    `picture`: one of the code that was refused is kept.
     """
 
     scan_id: str
@@ -53,6 +54,7 @@ class ScanAnswer(Out):
     note: str | None
     of: str | None
     repeat: bool
+    picture: bool
     took_ms: float
 
 
@@ -173,14 +175,24 @@ class DataStatus(Out):
     unknown: int
 
 
+class ProgressStatus(Out):
+    """A list that is being pulled: tickets so far, of how many if the CRM tells, a second, and seconds left."""
+
+    tickets: int
+    total: int | None
+    per_s: float
+    left_s: float | None
+
+
 class CrmStatus(Out):
     """The way to the CRM."""
 
     url: str | None
     state: Literal["none", "connecting", "connected", "away", "refused", "revoked"]
     error: str | None
+    note: str | None
     heard_at: str | None
-    progress: int | None
+    progress: ProgressStatus | None
 
 
 class BacklogStatus(Out):
@@ -226,8 +238,26 @@ class LaneStatus(Out):
     turnstile: TurnstileStatus | None
 
 
+class CameraFigures(Out):
+    """How a camera fares: counts since its process began, rates of the last second.
+
+    `dropped` came while an earlier one was decoded; in `still` ones nothing had moved. `median_ms` is of decoding.
+    `brightness` is 0 to 255, `sharpness` below about 30 where it is out of focus; `hint` says what spoils the picture.
+    """
+
+    id: str
+    frames: int
+    dropped: int
+    still: int
+    fps: float
+    median_ms: float
+    brightness: int
+    sharpness: int
+    hint: Literal["too_dark", "too_bright", "out_of_focus"] | None
+
+
 class ReaderStatus(Out):
-    """One reader of a lane; `spoiled` counts codes that it did not send whole, `symbology` is the last code's."""
+    """One reader of a lane; `spoiled` counts codes that it did not send well, `symbology` is the last code's."""
 
     lane: str
     driver: str
@@ -238,6 +268,7 @@ class ReaderStatus(Out):
     spoiled: int
     spoiled_why: str | None
     symbology: str | None
+    camera: CameraFigures | None
 
 
 class StatusAnswer(Out):
@@ -256,6 +287,31 @@ class StatusAnswer(Out):
     faults: list[str]
 
 
+class CameraStatus(Out):
+    """One camera; `on_page`: the gate page shows it. The rest is as in `CameraFigures`, and null before it is up."""
+
+    id: str
+    lane: str
+    device: str
+    on_page: bool
+    state: Literal["starting", "running", "lost", "stopped"]
+    error: str | None
+    frames: int | None
+    dropped: int | None
+    still: int | None
+    fps: float | None
+    median_ms: float | None
+    brightness: float | None
+    sharpness: float | None
+    hint: Literal["too_dark", "too_bright", "out_of_focus"] | None
+
+
+class CamerasAnswer(Out):
+    """The cameras of all lanes."""
+
+    cameras: list[CameraStatus]
+
+
 class ErrorBody(Out):
     """What went wrong, for programs and for people; `field` where one is to blame."""
 
@@ -268,3 +324,33 @@ class ErrorAnswer(Out):
     """Every error of this API."""
 
     error: ErrorBody
+
+
+class ParkedScan(Out):
+    """A scan that the CRM would not take: its word and message, since when, and the scan as it was sent."""
+
+    seq: int
+    scan_id: str
+    code: str
+    message: str
+    at: str
+    retry: bool
+    scan: dict[str, Any]
+
+
+class ParkedAnswer(Out):
+    """`GET /api/v1/sync/parked`."""
+
+    parked: list[ParkedScan]
+
+
+class RetriedAnswer(Out):
+    """How many scans are to be sent again."""
+
+    retried: int
+
+
+class DroppedAnswer(Out):
+    """The scan that the CRM will never have."""
+
+    dropped: str

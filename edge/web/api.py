@@ -3,14 +3,16 @@
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from edge.box import Box
 from edge.core.model import Controller
 from edge.gate import Lane, NotATicket
 from edge.judging import NotAllowed, NotFound
 from edge.people import NotKnown
+from edge.store.outbox import drop_parked, parked_scans, retry_parked
 from edge.web.bodies import (
+    DropRequest,
     HistoryQuery,
     LaneQuery,
     OverrideRequest,
@@ -59,6 +61,13 @@ class Api:
         asked = read_query(request, ScansQuery)
         rows = await self._box.store.scans_after(asked.after, asked.limit)
         return web.json_response({"scans": [row.wire() for row in rows]})
+
+    async def picture(self, request: web.Request) -> web.Response:
+        """The picture in which a refused code was seen, while it is kept."""
+        jpeg = await self._box.store.pictures.read(request.match_info["id"])
+        if jpeg is None:
+            raise NotFound("id: no picture of that scan is kept; keep_refused_h of the camera says for how long")
+        return web.Response(body=jpeg, content_type="image/jpeg", headers={hdrs.CACHE_CONTROL: "no-store"})
 
     async def override(self, request: web.Request) -> web.Response:
         """Admit after a refusal, by a supervisor's word."""
@@ -165,3 +174,35 @@ class Api:
             raise NotAllowed("data: no list is held back; there is nothing to accept")
         self._box.accept.set()
         return web.json_response({"asked": "accept", "held": held}, status=202)
+
+    async def parked(self, _request: web.Request) -> web.Response:
+        """The scans that the CRM would not take, oldest first."""
+        found = await self._box.store.read(lambda tx: parked_scans(tx.journal))
+        shown = [
+            {
+                "seq": each.seq,
+                "scan_id": each.scan_id,
+                "code": each.code,
+                "message": each.message,
+                "at": each.at,
+                "retry": each.retry,
+                "scan": each.body,
+            }
+            for each in found
+        ]
+        return web.json_response({"parked": shown})
+
+    async def retry_parked(self, request: web.Request) -> web.Response:
+        """Send a parked scan again, or all of them where none is named."""
+        scan_id = request.match_info.get("id")
+        count = await self._box.store.write(lambda tx: retry_parked(tx, scan_id))
+        self._box.publish_status()
+        return web.json_response({"retried": count}, status=202)
+
+    async def drop_parked(self, request: web.Request) -> web.Response:
+        """Give a parked scan up for good, with the reason."""
+        asked, scan_id = await read_body(request, DropRequest), request.match_info["id"]
+        now = self._box.clock.now()
+        await self._box.store.write(lambda tx: drop_parked(tx, scan_id, asked.reason, now))
+        self._box.publish_status()
+        return web.json_response({"dropped": scan_id})

@@ -69,6 +69,12 @@ class OverrideRequest(WhoRequest):
     reason: Annotated[str, Field(min_length=1, max_length=500), BeforeValidator(_one_line)]
 
 
+class DropRequest(_Body):
+    """`POST /api/v1/sync/parked/{id}/drop`."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500), BeforeValidator(_one_line)]
+
+
 class ScansQuery(BaseModel):
     """`GET /api/v1/scans`: rows after a seq, oldest first."""
 
@@ -86,6 +92,13 @@ class HistoryQuery(LaneQuery):
     """`GET /api/v1/history`: the newest answers of a lane."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class PictureQuery(BaseModel):
+    """`GET /api/v1/cameras/{id}/live`: at most one picture in `every_ms`, of `width` pixels as far as others let."""
+
+    width: Annotated[int, Field(ge=80, le=1920)] = 640
+    every_ms: Annotated[int, Field(ge=100, le=10_000)] = 100
 
 
 async def read_body(request: web.Request, model: type[Model], big: str = "body") -> Model:

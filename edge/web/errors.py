@@ -9,6 +9,7 @@ from aiohttp import web
 
 from edge.judging import NotAllowed, NotFound
 from edge.people import NotKnown
+from edge.store.outbox import NotParked
 from edge.store.tx import StoreRefusal
 from edge.store.writer import CannotRecord
 from sync.errors import BadFeed
@@ -85,7 +86,7 @@ def _kind_of(exc: Exception) -> tuple[int, str]:
             return 400, "bad_feed"
         case NotKnown():
             return 403, "not_known"
-        case NotFound():
+        case NotFound() | NotParked():
             return 404, "not_found"
         case NotAllowed():
             return 409, "not_allowed"

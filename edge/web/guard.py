@@ -6,6 +6,7 @@ the gate itself, and the Host a name that only this machine has (DNS rebinding).
 
 import ipaddress
 import logging
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 COOKIE = "brama_token"
 """Where a phone's browser keeps the token with which it opened the page."""
 OPEN_PATHS = frozenset({"/healthz"})
+_TOKEN_IN_QUERY = re.compile(r"/|/camera|/api/v1/live|/api/v1/cameras/[^/]+/live")
+"""What a browser opens by its address alone."""
 JSON_TYPES = frozenset({"application/json", "application/x-ndjson"})
 HEADERS = {
     "Content-Security-Policy": (
@@ -87,9 +90,9 @@ def _host_and_port(netloc: str, default: int) -> tuple[str, int]:
 
 
 class Guard:
-    """Decides on each request before anything reads it."""
+    """Decides on each request before anything reads it. `tokens` None: nobody has one, so loopback alone is let in."""
 
-    def __init__(self, tokens: ApiTokens, configured_host: str) -> None:
+    def __init__(self, tokens: ApiTokens | None, configured_host: str) -> None:
         self._tokens = tokens
         self._names = own_names(configured_host)
 
@@ -132,7 +135,7 @@ class Guard:
 
     def allows(self, token: str) -> bool:
         """Tell whether a token was made here; whatever was sent as one."""
-        if not token or not token.isascii() or len(token) > 200:
+        if self._tokens is None or not token or not token.isascii() or len(token) > 200:
             return False
         try:
             return self._tokens.allows(token)
@@ -147,7 +150,7 @@ def _tokens_of(request: web.Request) -> list[str]:
     found = [token.strip()] if scheme.lower() == "bearer" else []
     if COOKIE in request.cookies:
         found.append(request.cookies[COOKIE])
-    if request.path in {"/", "/api/v1/live"} and "token" in request.query:
+    if "token" in request.query and _TOKEN_IN_QUERY.fullmatch(request.path):
         found.append(request.query["token"])
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
@@ -25,15 +25,32 @@ class ReaderCounts(Collector):
         self.readers: Sequence[dict[str, Any]] = ()
         """Each as in the status."""
 
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        """Return what the readers have read, and what of it was spoiled."""
+    def collect(self) -> Iterable[Metric]:
+        """Return what the readers have read, what of it was spoiled, and how the cameras among them fare."""
         reads = CounterMetricFamily("brama_reader_reads", "Codes that came whole since the start", labels=READER)
-        spoiled = CounterMetricFamily("brama_reader_spoiled", "Codes that did not come whole", labels=READER)
+        spoiled = CounterMetricFamily("brama_reader_spoiled", "Codes that did not come well", labels=READER)
         for reader in self.readers:
             named = [reader[label] for label in READER]
             reads.add_metric(named, reader["reads"])
             spoiled.add_metric(named, reader["spoiled"])
-        return reads, spoiled
+        return reads, spoiled, *self._of_cameras()
+
+    def _of_cameras(self) -> Iterable[Metric]:
+        """Return nothing of a camera that is not up: what it said last is no longer so."""
+        frames = CounterMetricFamily(
+            "brama_camera_frames", "Pictures that came, by what was done with them", labels=(*READER, "frames")
+        )
+        fps = GaugeMetricFamily("brama_camera_fps", "Pictures a second", labels=READER)
+        decode = GaugeMetricFamily("brama_camera_decode_seconds", "Median of decoding of late", labels=READER)
+        for reader in self.readers:
+            if (camera := reader["camera"]) is None:
+                continue
+            named = [reader[label] for label in READER]
+            for what, count in _sorted_frames(camera).items():
+                frames.add_metric([*named, what], count)
+            fps.add_metric(named, camera["fps"])
+            decode.add_metric(named, camera["median_ms"] / 1000)
+        return frames, fps, decode
 
 
 class Metrics:
@@ -105,6 +122,11 @@ class Metrics:
         for lane in status["lanes"]:
             self._recording.labels(lane["id"]).set(lane["cannot_record"] is None)
             self._open.labels(lane["id"]).set(lane["turnstile"] is not None and lane["turnstile"]["held_open"])
+
+
+def _sorted_frames(camera: dict[str, Any]) -> dict[str, int]:
+    dropped, still = camera["dropped"], camera["still"]
+    return {"decoded": max(0, camera["frames"] - dropped - still), "dropped": dropped, "still": still}
 
 
 def _known(value: float | None) -> float:

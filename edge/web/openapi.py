@@ -60,6 +60,13 @@ CALLS = (
     ),
     Call(
         method="get",
+        path="/api/v1/scans/{id}/picture",
+        summary="The picture in which a refused code was seen, while it is kept",
+        answer="image/jpeg",
+        errors=(404,),
+    ),
+    Call(
+        method="get",
         path="/api/v1/history",
         summary="The newest answers of a lane, newest first",
         query=bodies.HistoryQuery,
@@ -102,6 +109,21 @@ CALLS = (
         answer=answers.ControllersAnswer,
     ),
     Call(
+        method="get",
+        path="/api/v1/cameras",
+        summary="The cameras, and how each fares",
+        answer=answers.CamerasAnswer,
+    ),
+    Call(
+        method="get",
+        path="/api/v1/cameras/{id}/live",
+        summary="WebSocket: what a camera sees: its state as text, each picture as binary;"
+        " any message asks for the next picture",
+        query=bodies.PictureQuery,
+        status=101,
+        errors=(400, 404, 503),
+    ),
+    Call(
         method="post",
         path="/api/v1/changes",
         summary="Push mode: lines of the change feed, applied while they come in",
@@ -118,6 +140,35 @@ CALLS = (
         status=202,
         errors=(409,),
     ),
+    Call(
+        method="get",
+        path="/api/v1/sync/parked",
+        summary="The scans that the CRM would not take, oldest first",
+        answer=answers.ParkedAnswer,
+    ),
+    Call(
+        method="post",
+        path="/api/v1/sync/parked/retry",
+        summary="Send all parked scans again",
+        answer=answers.RetriedAnswer,
+        status=202,
+    ),
+    Call(
+        method="post",
+        path="/api/v1/sync/parked/{id}/retry",
+        summary="Send one parked scan again",
+        answer=answers.RetriedAnswer,
+        status=202,
+        errors=(404,),
+    ),
+    Call(
+        method="post",
+        path="/api/v1/sync/parked/{id}/drop",
+        summary="Give a parked scan up for good, with the reason",
+        body=bodies.DropRequest,
+        answer=answers.DroppedAnswer,
+        errors=(400, 404),
+    ),
     Call(method="get", path="/api/v1/openapi.json", summary="This document", answer="application/json"),
     Call(method="get", path="/healthz", summary="The gate runs; open to all", answer="text/plain"),
     Call(
@@ -129,6 +180,7 @@ CALLS = (
     ),
     Call(method="get", path="/metrics", summary="For Prometheus", answer="text/plain"),
     Call(method="get", path="/", summary="The kiosk page; ?lane= chooses the lane", answer="text/html"),
+    Call(method="get", path="/camera", summary="The page for aiming cameras", answer="text/html"),
 )
 
 _TEXT = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.hardware import (
+    CameraReader,
     EvdevReader,
     FakeTurnstile,
     GpioLights,
@@ -17,7 +18,15 @@ from config.hardware import (
     SerialReader,
     TerminalReader,
 )
-from config.settings import BadSettings, LaneSettings, Settings, check_settings, load_settings
+from config.settings import (
+    BadSettings,
+    BramaCrmSettings,
+    FileCrmSettings,
+    LaneSettings,
+    Settings,
+    check_settings,
+    load_settings,
+)
 
 FOLDER = Path(__file__).parents[2] / "config"
 
@@ -73,9 +82,10 @@ direction = "entry"               # entry, exit, both
 checkpoint = "c-12"               # left out: the one that the CRM assigns
 readers = [
   { driver = "evdev", device = "/dev/input/by-id/usb-0c2e_Honeywell-event-kbd", layout = "us" },
+  { driver = "camera", device = "/dev/video0" },
 ]
 turnstile = { driver = "gpio", chip = "/dev/gpiochip0", release_line = 17, pulse_ms = 500, passage_line = 27, passage_timeout_s = 8 }
-"""  # noqa: E501 (as the design has it, but for the camera)
+"""  # noqa: E501 (as the design has it)
 
 LANE = '[device]\nname = "x"\n[[lane]]\nid = "a"\n'
 OTHER = '\n[[lane]]\nid = "b"\n'
@@ -181,6 +191,7 @@ def test_the_example_of_the_design_is_right(tmp_path: Path) -> None:
     (lane,) = written(tmp_path, DESIGN).lane
     assert lane.readers == (
         EvdevReader(driver="evdev", device="/dev/input/by-id/usb-0c2e_Honeywell-event-kbd", layout="us"),
+        CameraReader(driver="camera", device="/dev/video0"),
     )
     assert lane.turnstile == GpioTurnstile(
         driver="gpio",
@@ -497,3 +508,60 @@ def test_an_address_that_can_be_none_is_named(tmp_path: Path, url: str, why: str
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost", "fe80::1%eth0"])  # noqa: S104 (nobody listens here)
 def test_every_host_can_be_listened_on(tmp_path: Path, host: str) -> None:
     assert written(tmp_path, f'{LANE}[web]\nhost = "{host}"').web.host == host
+
+
+# --- instead of a CRM -----------------------------------------------------------------------------------------------
+
+
+def file_crm(tmp_path: Path, text: str) -> FileCrmSettings:
+    found = written(tmp_path, f'{LANE}[crm]\nkind = "file"\n{text}').crm
+    assert isinstance(found, FileCrmSettings)
+    return found
+
+
+def test_a_kind_that_is_not_named_is_a_crm(tmp_path: Path) -> None:
+    for kind in ("", 'kind = "brama"\n'):
+        found = written(tmp_path, f'{LANE}[crm]\n{kind}url = "https://crm.example"').crm
+        assert found == BramaCrmSettings(url="https://crm.example")
+
+
+def test_barcode_files_are_a_path_or_an_address(tmp_path: Path) -> None:
+    assert file_crm(tmp_path, 'path = "/media/tickets"').path == Path("/media/tickets")
+    found = file_crm(tmp_path, 'url = "https://a.example/list.csv?key=1"\nevery_s = 5\nskip_bad = true\ntz = "UTC"')
+    assert (found.url, found.every_s, found.skip_bad, found.tz) == ("https://a.example/list.csv?key=1", 5, True, "UTC")
+
+
+def test_scans_are_written_where_the_settings_say(tmp_path: Path) -> None:
+    text = f'{LANE}[crm]\nkind = "file"\npath = "/media/tickets"\n'
+    assert written(tmp_path, text).scans_path == Path("/var/lib/brama/scans")
+    assert written(tmp_path, text + 'scans_path = "/media/scans"').scans_path == Path("/media/scans")
+    assert written(tmp_path, LANE).scans_path is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('kind = "pretix"\nurl = "https://a.example"', "crm.kind: pretix is not there yet; use one of 'brama', 'file'"),
+        ('kind = "odoo"', "crm.kind: odoo; use one of 'brama', 'file'"),
+        ('kind = "file"', "crm: name a path, or a url, and not both"),
+        ('kind = "file"\npath = "/a"\nurl = "https://a.example"', "crm: name a path, or a url, and not both"),
+        ('kind = "file"\npath = "/a"\npth = 1', "crm.pth: no such key; did you mean path?"),
+        ('kind = "file"\npath = "/a"\ntz = "Kyiv"', "crm.tz: 'Kyiv' is no time zone; write it as Europe/Kyiv"),
+        ('kind = "file"\npath = "/a"\nevery_s = 9', "crm.every_s: of no account with a path, which is watched"),
+        ('kind = "file"\nurl = "https://a.example"\nevery_s = 1', "crm.every_s: input should be greater than or equal"),
+        ('kind = "file"\nurl = "a.example"', "crm.url: "),
+        ('kind = "file"\npath = "/a"\nscans_path = "/a"', "crm.scans_path: the folder of the barcode files; "),
+        ('kind = "file"\npath = "/var/lib/brama/scans"', "crm.scans_path: the folder of the barcode files; "),
+        ('url = "https://a.example"\npath = "/a"', "crm.path: no such key; known: kind, url"),
+    ],
+)
+def test_a_wrong_kind_of_crm_is_named_by_its_key(tmp_path: Path, text: str, said: str) -> None:
+    (problem,) = faults(tmp_path, f"{LANE}[crm]\n{text}").splitlines()[1:]
+    assert problem.startswith(f"  {said}")
+
+
+def test_the_environment_may_say_where_the_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAMA_CRM__PATH", "/media/other")
+    assert file_crm(tmp_path, 'path = "/media/tickets"').path == Path("/media/other")
+    monkeypatch.setenv("BRAMA_CRM__KIND", "file")
+    assert isinstance(written(tmp_path, LANE).crm, FileCrmSettings)

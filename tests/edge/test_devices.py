@@ -6,9 +6,9 @@ import re
 import signal
 import tomllib
 import tty
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.hardware import EvdevReader, HidrawReader, SerialReader
+from config.hardware import CameraReader, EvdevReader, HidrawReader, SerialReader
 from config.settings import BadSettings, check_settings
 from drivers.discovery import Found
 from drivers.protocols import Read, Spoiled
-from edge.devices import KINDS, Listed, chosen_reader, described, list_devices
+from edge.devices import KINDS, Listed, chosen_reader, described, list_devices, watch
+from edge.hardware import Hardware
 from tests.system.processes import BRAMA, HANG_S, ROOT, brama, environment
 
 AT = datetime(2026, 5, 1, 18, 0, 5, tzinfo=UTC)
@@ -73,6 +74,20 @@ def test_a_scanner_that_tells_no_symbology_is_shown_so() -> None:
     assert described(Read("T-1", AT)) == f"{CLOCK}  no AIM id  3 characters  T-1"
 
 
+async def test_a_code_that_stays_before_a_camera_is_shown_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    doubtful = Read("4006381333931", AT, "]E0", certain=False)
+    shown: list[str] = []
+
+    class Camera:
+        async def reads(self) -> AsyncGenerator[Read | Spoiled]:
+            yield doubtful
+            yield replace(doubtful, again=True)
+
+    monkeypatch.setattr(Hardware, "scanner", lambda _self, _reader: Camera())
+    await watch(CameraReader(driver="camera", device="/dev/video0"), shown.append)
+    assert shown == [f"{CLOCK}  ]E0  13 characters  4006381333931"]
+
+
 def test_a_spoiled_read_is_shown_with_its_reason_and_no_code() -> None:
     assert described(Spoiled("no suffix after 50 ms", AT)) == f"{CLOCK}  spoiled: no suffix after 50 ms"
 
@@ -96,6 +111,9 @@ def test_whatever_is_sent_is_one_line_that_any_terminal_shows(code: str) -> None
         ("/dev/serial/by-id/x", None, SerialReader(driver="serial", device="/dev/serial/by-id/x", baud=19200)),
         ("/dev/scanner", "evdev", EvdevReader(driver="evdev", device="/dev/scanner", suffix="tab")),
         ("/dev/scanner", "hidraw", HidrawReader(driver="hidraw", device="/dev/scanner")),
+        ("/dev/video77", None, CameraReader(driver="camera", device="/dev/video77")),
+        ("/dev/v4l/by-id/x", None, CameraReader(driver="camera", device="/dev/v4l/by-id/x")),
+        ("/dev/scanner", "camera", CameraReader(driver="camera", device="/dev/scanner")),
     ],
 )
 def test_a_path_is_read_by_the_driver_that_it_looks_like_or_the_one_named(
@@ -110,7 +128,7 @@ def test_a_path_is_read_by_the_driver_that_it_looks_like_or_the_one_named(
         ("0", None, "us", 9600, "--watch: 0: use a number of brama devices, or a path such as /dev/input/event3"),
         ("100000", None, "us", 9600, "--watch: 100000: use a number of brama devices"),
         ("scanner", None, "us", 9600, "--watch: scanner: use a number of brama devices"),
-        ("/dev/scanner", "camera", "us", 9600, "--driver: camera; use one of evdev, hidraw, serial"),
+        ("/dev/scanner", "telepathy", "us", 9600, "--driver: telepathy; use one of evdev, hidraw, serial, camera"),
         ("/dev/input/event77", None, "es", 9600, "--layout: input should be 'us', 'uk', 'de', 'fr', 'ua' or 'ru'"),
         ("/dev/ttyACM77", None, "us", 5, "--baud: input should be greater than or equal to 300"),
     ],
@@ -231,7 +249,9 @@ async def test_a_scanner_that_is_unplugged_ends_the_watching_with_its_mend(tmp_p
     [
         (("/dev/null",), "/dev/null: not a serial port; see brama devices for those that are"),
         (("/dev/ttyNONE",), "/dev/ttyNONE: not connected; plug it in, or see brama devices for what is"),
-        (("/dev/x", "--driver", "camera"), "--driver: camera; use one of evdev, hidraw, serial"),
+        (("/dev/x", "--driver", "telepathy"), "--driver: telepathy; use one of evdev, hidraw, serial, camera"),
+        (("/dev/videoNONE",), "/dev/videoNONE: not connected; plug it in, or see brama devices for what is"),
+        (("/dev/null", "--driver", "camera"), "/dev/null: not a camera; see brama devices for those that are"),
         (("/dev/input/event-none", "--suffix", "crlf"), "--suffix: input should be 'enter', 'tab' or 'none'"),
     ],
 )

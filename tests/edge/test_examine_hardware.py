@@ -137,6 +137,78 @@ def test_a_terminal_is_not_looked_for() -> None:
     assert found(readers=[{"driver": "terminal"}]) == []
 
 
+# --- cameras --------------------------------------------------------------------------------------------------------
+
+
+def camera(status: dict[str, Any] | None = None, **keys: Any) -> list[Finding]:
+    return found(status, readers=[{"driver": "camera", **keys}])
+
+
+@pytest.mark.parametrize(
+    ("named", "name"), [({"device": "/dev/video-none"}, "/dev/video-none"), ({"usb": "ffff:fffe"}, "usb ffff:fffe")]
+)
+def test_a_camera_that_is_not_there_is_missed_by_its_name(named: dict[str, Any], name: str) -> None:
+    assert camera(**named) == [
+        Finding("fault", f"lane a: {name}: not connected", "plug it in, or see brama devices for what is")
+    ]
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/shm"])  # noqa: S108 (a folder under /dev, not a file of ours)
+def test_something_else_under_the_cameras_name_is_told_apart(device: str) -> None:
+    assert camera(device=device) == [
+        Finding("fault", f"lane a: {device}: not a camera", "see brama devices for those that are")
+    ]
+
+
+def test_a_stream_whose_camera_answers_is_well_and_one_that_does_not_is_named(relay: int, no_relay: int) -> None:
+    assert camera(url=f"rtsp://u:secret@127.0.0.1:{relay}/s?pwd=secret") == [
+        Finding("ok", f"lane a: rtsp://127.0.0.1:{relay}/s: 127.0.0.1:{relay} answers")
+    ]
+    assert camera(url=f"rtsp://u:secret@127.0.0.1:{no_relay}/s") == [
+        Finding(
+            "fault",
+            f"lane a: rtsp://127.0.0.1:{no_relay}/s: 127.0.0.1:{no_relay}: Connection refused",
+            "check the camera's power, address and network",
+        )
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("rtsp", 554), ("rtsps", 322), ("http", 80), ("https", 443)])
+def test_a_stream_without_a_port_is_asked_by_that_of_its_scheme(scheme: str, port: int) -> None:
+    (finding,) = camera(url=f"{scheme}://127.0.0.1/s")
+    assert finding.what.startswith(f"lane a: {scheme}://127.0.0.1/s: 127.0.0.1:{port}")
+
+
+def test_a_folder_of_pictures_is_looked_at(tmp_path: Path) -> None:
+    assert Finding("ok", f"lane a: {tmp_path}: a folder of pictures") in camera(folder=str(tmp_path))
+    gone = tmp_path / "gone"
+    assert Finding("fault", f"lane a: {gone}: no such folder", "make it, or name another") in camera(folder=str(gone))
+
+
+def test_a_folder_without_a_second_opinion_is_only_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = Finding("note", f"lane a: {tmp_path}: no second opinion on still pictures", "apt install libzbar0")
+    for name in (None, "libzbar.so.0"):
+        monkeypatch.setattr("edge.examine_hardware.find_library", lambda _name, name=name: name)
+        assert (note in camera(folder=str(tmp_path))) is (name is None)
+        assert note not in camera(url="http://127.0.0.1/s")
+
+
+def test_a_camera_without_its_libraries_is_told_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ["numpy"]
+    monkeypatch.setattr("edge.examine_hardware.find_spec", lambda name: name if name in there else None)
+    assert camera(device="/dev/video0") == [
+        Finding("fault", "lane a: /dev/video0: cv2, zxingcpp not installed", "pip install 'brama[camera]'")
+    ]
+
+
+def test_a_camera_that_the_gate_reads_is_left_to_it(no_relay: int) -> None:
+    url, name = f"http://u:secret@127.0.0.1:{no_relay}/s", f"http://127.0.0.1:{no_relay}/s"
+    assert camera(running("camera", name), url=url) == [Finding("ok", f"lane a: {name}: read by the gate")]
+    assert camera(running("camera", name, state="lost"), url=url)[0].level == "fault"
+    well = running("camera", "/dev/video-none")
+    assert camera(well, device="/dev/video-none") == [Finding("ok", "lane a: /dev/video-none: read by the gate")]
+
+
 # --- relays and lights ----------------------------------------------------------------------------------------------
 
 

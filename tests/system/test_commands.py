@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import sqlite3
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,37 @@ async def test_commands_beside_a_running_gate(gate: GateProcess, tmp_path: Path)
         "brama: data: no list is held back; there is nothing to accept\n",
     )
     assert (await gate.status())["backlog"]["head_seq"] == 2
+
+
+async def test_parked_scans_are_shown_retried_and_dropped(gate: GateProcess, tmp_path: Path) -> None:
+    await gate.start()
+    await gate.push(everything(2))
+    ids = [(await gate.scan(code))["scan_id"] for code in ("CODE-1", "\u202eCODE-9")]
+    with closing(sqlite3.connect(gate.data / "journal.db")) as journal, journal:
+        journal.execute(
+            "INSERT INTO parked (seq, scan_id, code, message, at)"
+            " SELECT seq, scan_id, 'invalid', 'lane: unknown', at FROM scan"
+        )
+    here = ("-c", str(gate.config))
+
+    async def parked() -> str:
+        code, out, err = await brama(tmp_path, "sync", "parked", *here)
+        assert (code, err) == (0, "")
+        return out
+
+    shown = await parked()
+    assert all(each in shown for each in (*ids, "invalid: lane: unknown", "<U+202E>CODE-9", "brama sync retry"))
+    assert (await brama(tmp_path, "sync", "retry", ids[0], *here))[1].startswith("1 to be sent again")
+    assert f"{ids[0]}  seq 1" in await parked()
+    assert "to be sent again" in await parked()
+    dropped = await brama(tmp_path, "sync", "drop", ids[1], "--reason", "a test", *here)
+    assert dropped == (0, f"{ids[1]} is dropped; the journal keeps its row.\n", "")
+    assert ids[1] not in await parked()
+    assert await said(gate, "sync", "drop", ids[1], "--reason", "again") == (
+        1,
+        f"brama: id: no parked scan {ids[1]}; see brama sync parked\n",
+    )
+    assert (await said(gate, "sync", "drop", ids[0]))[0] == 2
 
 
 async def test_a_token_opens_the_gate_to_the_network(gate: GateProcess) -> None:

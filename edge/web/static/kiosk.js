@@ -4,6 +4,7 @@ import { Refused, call, keepFeed } from "./link.js";
 import * as panel from "./panel.js";
 import { alarm, isMuted, play, wake } from "./sound.js";
 import { $, listHistory, lookOf, make, shapeOf, show, showAnswer, showNotice } from "./stage.js";
+import { watchLane } from "./view.js";
 import { duration, say, timeText, words } from "./words.js";
 
 const SHOWN_MS = 6000;
@@ -114,7 +115,7 @@ function calm() {
 }
 
 function renderHistory() {
-  listHistory(history, here()?.tz, gateNow(), openOverride);
+  listHistory(history, here()?.tz, gateNow(), openOverride, panel.showPicture);
 }
 
 function openOverride(answer) {
@@ -174,11 +175,15 @@ function fact(name, value, bad) {
   return item;
 }
 
+function pulling({ tickets, total, left_s }) {
+  return total === null || left_s === null ? say("pulling", tickets) : say("pullingOf", tickets, total, duration(left_s));
+}
+
 function renderFacts() {
   if (!status) return $("facts").replaceChildren();
   const { crm, data, backlog, clock } = status;
   const age = data.synced_at ? (gateNow() - Date.parse(data.synced_at)) / 1000 : null;
-  const list = crm.progress !== null ? say("pulling", crm.progress) : age === null ? words.never : say("ago", duration(age));
+  const list = crm.progress ? pulling(crm.progress) : age === null ? words.never : say("ago", duration(age));
   return $("facts").replaceChildren(
     fact(words.crm, words[crm.state] ?? crm.state, crm.state !== "connected" && crm.state !== "none"),
     fact(words.data, list, age === null || age > 900),
@@ -221,6 +226,7 @@ function hear(message) {
   renderBanners();
   tick();
   render();
+  watchLane(here()?.id ?? null);
   if (first) loadHistory();
   return undefined;
 }
@@ -230,6 +236,7 @@ function setConnected(now) {
   connected = now;
   forget();
   if (now) loadHistory();
+  else watchLane(null);
   render();
   tick();
 }

@@ -1,4 +1,5 @@
-// The one panel: who is on shift, and a supervisor's admission. It works by touch, keyboard and badge alone.
+// The one panel: who is on shift, a supervisor's admission, and what a camera saw of a refused code. It works by touch,
+// keyboard and badge alone.
 
 import { Refused, call } from "./link.js";
 import { $, make } from "./stage.js";
@@ -153,7 +154,21 @@ export function override(answer, onAnswer) {
   open(words.whyTitle, `${about}. ${words.whyHint}`, list, other, next);
 }
 
+/** Show the picture in which a refused code was seen. */
+export function showPicture(answer) {
+  const picture = make("img", "", "picture");
+  picture.alt = words.picture;
+  picture.onerror = () => picture.replaceWith(make("p", words.pictureGone));
+  picture.src = `/api/v1/scans/${encodeURIComponent(answer.scan_id)}/picture`;
+  open(answer.title, answer.message, picture);
+}
+
 panel.addEventListener("pointerdown", touch);
-panel.addEventListener("keydown", touch);
+panel.addEventListener("keydown", (event) => {
+  touch();
+  if (panel.querySelector("input") || event.key.length > 1 || event.ctrlKey || event.altKey || event.metaKey) return;
+  close(); // nothing here takes text: it is a ticket that is scanned into the page
+  $("code").focus();
+});
 panel.addEventListener("close", () => clearTimeout(idle));
 $("panel-close").onclick = close;

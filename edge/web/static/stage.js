@@ -121,8 +121,21 @@ export function make(tag, text = "", name = "") {
   return node;
 }
 
-/** List the newest answers, newest first; a refusal that can be overridden may be touched. */
-export function listHistory(answers, zone, now, onOverride) {
+function pictureButton(answer, onPicture) {
+  const button = make("button", "", "pic");
+  button.type = "button";
+  button.title = words.picture;
+  button.setAttribute("aria-label", words.picture);
+  button.append(shapeOf("photo"));
+  button.onclick = (event) => {
+    event.stopPropagation();
+    onPicture(answer);
+  };
+  return button;
+}
+
+/** List the newest answers, newest first; a refusal that can be overridden may be touched, and a picture of one seen. */
+export function listHistory(answers, zone, now, onOverride, onPicture) {
   $("history").replaceChildren(...answers.map((answer) => {
     const look = lookOf(answer);
     const row = make("li");
@@ -135,6 +148,7 @@ export function listHistory(answers, zone, now, onOverride) {
       row.className = "can";
       row.onclick = () => onOverride(answer);
     }
+    if (answer.picture) row.append(pictureButton(answer, onPicture));
     return row;
   }));
 }

@@ -13,7 +13,7 @@ const WORDS = {
     code: "Type a code", crm: "CRM", data: "List", unsent: "Unsent", gateClock: "Clock", tickets: "{} tickets",
     none: "not set up", connecting: "connecting", connected: "connected", away: "away", refused: "refused",
     revoked: "revoked", never: "never", ago: "{} ago", trusted: "exact", estimated: "estimated", unknown: "not sure",
-    pulling: "{} tickets so far", s: "s", min: "min", h: "h", d: "d",
+    pulling: "{} tickets so far", pullingOf: "{} of {} tickets, {} left", s: "s", min: "min", h: "h", d: "d",
     conflicts: "{} tickets were admitted twice: {}", parked: "{} scans refused by the CRM", more: "{} more",
     who: "Who is on shift?", whoHint: "Scan your badge, or choose your name.", badge: "Badge", supervisor: "supervisor",
     signOut: "End the shift of {}", pin: "PIN of {}", pinHint: "Type the PIN.", back: "Back",
@@ -21,6 +21,7 @@ const WORDS = {
     whoAdmits: "Which supervisor?", reasons: ["Ticket desk error", "Technical fault", "Organiser's decision", "Stepped out and came back"],
     passed: "went through", not_passed: "did not go through", sound: "Tap for sound", noAnswer: "The gate did not answer. Scan again.",
     exitReady: "Scan a ticket to let out", nobody: "Nobody may sign in yet: the list of controllers is empty.",
+    picture: "Picture", pictureGone: "This picture is no longer kept.",
   },
   uk: {
     ready: "Готово", scan: "Проскануйте квиток", closed: "Зачинено", opens: "Відкриється {}", noOpening: "Більше не відкриється",
@@ -34,7 +35,7 @@ const WORDS = {
     code: "Введіть код", crm: "CRM", data: "Список", unsent: "Не надіслано", gateClock: "Годинник", tickets: "{} квитків",
     none: "не налаштовано", connecting: "з'єднання", connected: "на зв'язку", away: "немає зв'язку", refused: "відмовлено",
     revoked: "відкликано", never: "ніколи", ago: "{} тому", trusted: "точний", estimated: "приблизний", unknown: "непевний",
-    pulling: "{} квитків завантажено", s: "с", min: "хв", h: "год", d: "дн",
+    pulling: "{} квитків завантажено", pullingOf: "{} з {} квитків, лишилось {}", s: "с", min: "хв", h: "год", d: "дн",
     conflicts: "Двічі пропущено квитків: {} ({})", parked: "CRM не прийняла сканів: {}", more: "ще {}",
     who: "Хто на зміні?", whoHint: "Проскануйте бейдж або виберіть ім'я.", badge: "Бейдж", supervisor: "старший",
     signOut: "Завершити зміну: {}", pin: "PIN: {}", pinHint: "Введіть PIN.", back: "Назад",
@@ -42,6 +43,7 @@ const WORDS = {
     whoAdmits: "Хто зі старших?", reasons: ["Помилка каси", "Технічна несправність", "Рішення організатора", "Виходив і повернувся"],
     passed: "пройшов", not_passed: "не пройшов", sound: "Торкніться для звуку", noAnswer: "Пристрій не відповів. Проскануйте ще раз.",
     exitReady: "Проскануйте квиток на вихід", nobody: "Увійти ще нікому: список контролерів порожній.",
+    picture: "Знімок", pictureGone: "Цей знімок уже не зберігається.",
   },
   ru: {
     ready: "Готово", scan: "Сканируйте билет", closed: "Закрыто", opens: "Откроется {}", noOpening: "Больше не откроется",
@@ -55,7 +57,7 @@ const WORDS = {
     code: "Введите код", crm: "CRM", data: "Список", unsent: "Не отправлено", gateClock: "Часы", tickets: "{} билетов",
     none: "не настроено", connecting: "соединение", connected: "на связи", away: "нет связи", refused: "отказано",
     revoked: "отозвано", never: "никогда", ago: "{} назад", trusted: "точные", estimated: "приблизительные", unknown: "неточные",
-    pulling: "загружено билетов: {}", s: "с", min: "мин", h: "ч", d: "дн",
+    pulling: "загружено билетов: {}", pullingOf: "{} из {} билетов, осталось {}", s: "с", min: "мин", h: "ч", d: "дн",
     conflicts: "Дважды пропущено билетов: {} ({})", parked: "CRM не приняла сканов: {}", more: "ещё {}",
     who: "Кто на смене?", whoHint: "Сканируйте бейдж или выберите имя.", badge: "Бейдж", supervisor: "старший",
     signOut: "Завершить смену: {}", pin: "PIN: {}", pinHint: "Введите PIN.", back: "Назад",
@@ -63,6 +65,7 @@ const WORDS = {
     whoAdmits: "Кто из старших?", reasons: ["Ошибка кассы", "Техническая неисправность", "Решение организатора", "Выходил и вернулся"],
     passed: "прошёл", not_passed: "не прошёл", sound: "Коснитесь для звука", noAnswer: "Устройство не ответило. Сканируйте ещё раз.",
     exitReady: "Сканируйте билет на выход", nobody: "Войти ещё некому: список контролёров пуст.",
+    picture: "Снимок", pictureGone: "Этот снимок уже не хранится.",
   },
 };
 

@@ -42,7 +42,7 @@ from edge.store.store import Store, open_store
 from edge.store.tx import Identity
 from edge.supervise import Health
 from edge.web.app import ChangesSink, make_app
-from sync.crm_brama import BramaCrm
+from sync.connector import Connector
 from sync.engine import SyncEngine
 from sync.state import CrmHealth
 from tests.edge.web.kiosk import CHROMIUM, FLAGS, serve
@@ -163,7 +163,7 @@ CREDENTIALS = Credentials(
 )
 
 
-def no_engine(_connector: BramaCrm) -> SyncEngine:
+def no_engine(_connector: Connector) -> SyncEngine:
     """Its CRM pushes."""
     raise AssertionError("the settings name no CRM to pull from")
 

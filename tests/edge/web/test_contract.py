@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from drivers.protocols import Signals
 from edge.gate import ReaderCount
 from edge.web.answers import ErrorAnswer, StatusAnswer
 from sync.errors import BadFeed
+from sync.state import Progress
 
 if TYPE_CHECKING:
     from tests.edge.web.conftest import Venue
@@ -93,6 +95,17 @@ async def test_status_is_as_described(venue: "Venue", aiohttp_client: AiohttpCli
     assert (status.readers[0].reads, status.readers[0].spoiled, status.readers[0].spoiled_why) == (0, 0, None)
     assert [lane.turnstile and lane.turnstile.held_open for lane in status.lanes] == [None, False, None]
     assert status.clock.trust == "trusted"
+
+
+@pytest.mark.parametrize("progress", [Progress(10, None, 5.0, None), Progress(10, 100, 5.0, 18.0)])
+async def test_a_list_that_comes_is_told_with_its_progress(
+    venue: "Venue", aiohttp_client: AiohttpClient, progress: Progress
+) -> None:
+    client = await aiohttp_client(venue.app())
+    venue.box.crm.progress = progress
+    status = StatusAnswer.model_validate(await (await client.get("/api/v1/status")).json())
+    assert status.crm.progress is not None
+    assert status.crm.progress.model_dump() == asdict(progress)
 
 
 async def test_metrics_are_read_by_prometheus(venue: "Venue", aiohttp_client: AiohttpClient) -> None:

@@ -15,7 +15,17 @@ from edge.web.guard import COOKIE, host_allowed, is_loopback, origin_allowed, ow
 if TYPE_CHECKING:
     from tests.edge.web.conftest import Venue
 
-PATHS = ("/", "/api/v1/status", "/api/v1/scans", "/metrics", "/readyz", "/static/kiosk.js", "/no/such")
+PATHS = (
+    "/",
+    "/camera",
+    "/api/v1/cameras",
+    "/api/v1/status",
+    "/api/v1/scans",
+    "/metrics",
+    "/readyz",
+    "/static/kiosk.js",
+    "/no/such",
+)
 
 
 @pytest.fixture

@@ -29,6 +29,9 @@ def pc(image: Path) -> Board:
         *("-serial", "chardev:console"),
         *("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent,nr=1"),
         *("-device", "qemu-xhci,id=xhci"),
+        # Last, so that the bus addresses of the others are what tests know them by.
+        *("-drive", f"file={image}/pc.camera,format=raw,readonly=on,if=none,id=camera"),
+        *("-device", "virtio-blk-pci,drive=camera,serial=camera"),
     )
     return Board("pc", "qemu-system-x86_64", options, boot_s=180)
 

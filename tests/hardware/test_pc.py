@@ -16,6 +16,7 @@ from tests.hardware.checkout import ROOT
 from tests.hardware.guest import pos
 from tests.hardware.link import HANG_S, GuestFailed, Process
 from tests.hardware.machine import Machine
+from tests.hardware.pictures import holding
 
 READ = "exec python3 -m tests.hardware.guest.reading"
 HOLD = """exec python3 -c '
@@ -170,6 +171,32 @@ def test_a_serial_scanner_on_usb_sends(machine: Machine) -> None:
     reader.wait_line("reading")
     machine.call("gadget.send", port=0, text="TICKET-1\n")
     reader.wait_line("TICKET-1")
+
+
+def test_a_camera_sees_what_is_held_before_it_until_it_is_pulled_out(machine: Machine) -> None:
+    node = machine.call("camera_source.plug")
+    assert ":video_output:" in machine.run(f"udevadm info {node}")  # no camera while nothing is to be seen
+    machine.call("camera_source.show", **holding("CODE-1"))
+    reader = reading(machine, "codes", node)
+    reader.wait_line("CODE-1")
+    machine.call("camera_source.show", **holding("Квиток №2"))
+    reader.wait_line("Квиток №2")
+    with pytest.raises(GuestFailed, match="rmmod"):
+        machine.call("camera_source.unplug", within_s=0)  # the driver cannot go while a program has the camera
+    reader.signal(signal.SIGKILL)
+    machine.call("camera_source.unplug", within_s=HANG_S)
+    assert "No such file" in machine.run(f"ls {node} 2>&1 || true")
+
+
+def test_a_camera_of_one_program_is_pulled_out_under_it_and_plugged_in_again(machine: Machine) -> None:
+    node = machine.call("pattern_camera.plug")
+    reader = reading(machine, "codes", node)
+    second = machine.start(f"{READ} codes {node}")
+    second.wait_line("gone EBUSY")
+    machine.call("pattern_camera.unplug")
+    reader.wait_line("gone ENODEV")
+    assert machine.call("pattern_camera.plug") == node
+    reading(machine, "codes", node)
 
 
 def test_a_rule_for_udev_names_a_scanner_and_lets_the_gate_s_user_in(machine: Machine) -> None:

@@ -79,6 +79,11 @@ class Venue:
         found: list[dict[str, Any]] = self._asked("/api/v1/scans?after=0&limit=500")["scans"]
         return found
 
+    def cameras(self) -> list[dict[str, Any]]:
+        """Return the gate's cameras, and how each fares."""
+        found: list[dict[str, Any]] = self._asked("/api/v1/cameras")["cameras"]
+        return found
+
     def scans(self) -> list[dict[str, Any]]:
         """Return the scans that the central has, in the order made."""
         query = "SELECT * FROM scan ORDER BY seq"

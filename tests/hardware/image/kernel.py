@@ -1,4 +1,4 @@
-"""Debian's kernel with the modules that the tests need, and gpio-sim, which Debian leaves out, built for it."""
+"""Debian's kernel with the modules that the tests need, and two that Debian leaves out, built for it."""
 
 import re
 import shutil
@@ -53,14 +53,13 @@ def fetch_kernel(apt: Apt) -> Kernel:
     return Kernel(apt.unpacked(package), package.removeprefix("linux-image-"))
 
 
-def build_gpio_sim(apt: Apt, kernel: Kernel, folder: Path) -> None:
+def build_gpio_sim(apt: Apt, kernel: Kernel, headers: Path, folder: Path) -> None:
     """Build gpio-sim from the kernel's own source and put it beside the kernel's modules.
 
     Debian's kernel is built without it, and without the simulated interrupts that it is written upon
-    (CONFIG_IRQ_SIM): both files go into one module.
+    (CONFIG_IRQ_SIM): both files go into one module. `headers` as `unpacked_headers` returns them.
     """
     series = ".".join(kernel.version.split(".")[:2])
-    headers = unpacked_headers(apt, kernel)
     folder.mkdir(parents=True)
     take_sources(apt.downloaded(f"linux-source-{series}")[0], folder)
     simulated = folder / "irq_sim.c"
@@ -69,11 +68,24 @@ def build_gpio_sim(apt: Apt, kernel: Kernel, folder: Path) -> None:
         simulated.read_text().replace("handle_simple_irq(irq_to_desc(irqnum))", "generic_handle_irq(irqnum)")
     )
     (folder / "Makefile").write_text(SIM_MAKEFILE)
+    build_module(kernel, headers, folder)
+
+
+def build_loopback(apt: Apt, kernel: Kernel, headers: Path, folder: Path) -> None:
+    """Build v4l2loopback, a camera whose pictures a program writes, and put it beside the kernel's modules."""
+    (source,) = apt.unpacked("v4l2loopback-dkms").glob("usr/src/v4l2loopback-*")
+    shutil.copytree(source, folder)
+    build_module(kernel, headers, folder)
+
+
+def build_module(kernel: Kernel, headers: Path, folder: Path) -> None:
+    """Build what the makefile in `folder` names, and put it beside the kernel's modules."""
     # Not the very compiler that Debian built the kernel with, which another release need not have.
     tool("make", "-C", headers, f"M={folder}", "CC=gcc", "modules")
     extra = kernel.modules / "extra"
     extra.mkdir(exist_ok=True)
-    shutil.copy(folder / "gpio-sim.ko", extra)
+    for module in folder.glob("*.ko"):
+        shutil.copy(module, extra)
 
 
 def unpacked_headers(apt: Apt, kernel: Kernel) -> Path:

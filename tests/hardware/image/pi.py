@@ -8,7 +8,7 @@ from tests.hardware.image.apt import Apt
 from tests.hardware.image.archive import Archive
 from tests.hardware.image.kernel import fetch_kernel
 from tests.hardware.image.pc import add_own, is_needed
-from tests.hardware.image.root import bootstrap_pi, install_wheels, requirements
+from tests.hardware.image.root import SITE, bootstrap_pi, install_wheels, requirements
 
 LOADED = ("configfs", "dwc2", "evdev", "usbhid", "hid_generic", "uinput", "uhid")
 
@@ -19,7 +19,7 @@ def build(work: Path, made: Path, pc_root: Path) -> None:
     apt = Apt(work / "apt", "arm64")
     apt.update()
     kernel = fetch_kernel(apt)
-    install_wheels(requirements(["gpio"]), apt.architecture, added)
+    install_wheels(requirements(["gpio"]), apt.architecture, added / SITE)
     add_own(added, kernel, LOADED)
     bootstrap_pi(apt, tar)
     shutil.copy(kernel.image, made / "pi.kernel")

@@ -110,9 +110,9 @@ def settled(found: Iterable[Found]) -> list[Found]:
     standing = [each for each in reads.values() if _stands(each)]
     standing.sort(key=lambda each: (not _is_cut(each), len(each), len(each[0].content)), reverse=True)
     kept: list[Found] = []
-    for first, *_ in standing:
-        if not any(_rival(other, first) for other in kept):
-            kept.append(first)
+    for same in standing:
+        if not any(_rival(other, same[0]) or (_is_cut(same) and _is_part(same[0], other)) for other in kept):
+            kept.append(same[0])
     return kept
 
 
@@ -132,6 +132,10 @@ def _stands(reads: list[Found]) -> bool:
 
 def _is_cut(reads: list[Found]) -> bool:
     return all(each.whole is False for each in reads)
+
+
+def _is_part(part: Found, whole: Found) -> bool:
+    return part.sighting.kind == whole.sighting.kind and part.content in whole.content
 
 
 def _rival(one: Found, other: Found) -> bool:

@@ -23,7 +23,7 @@ _SMALL_PX: Final = 900
 _MOST_FACTOR: Final = 8.0
 _FEW_BANDS: Final = 3
 _WHOLE: Final = 0.75
-_SHAPES: Final[dict[Look, tuple[Shape, ...]]] = {"rows": ("stacked",), "patch": ("matrix",)}
+_SHAPES: Final[dict[Look, tuple[Shape, ...]]] = {"rows": ("stacked",), "patch": ("matrix", "stacked")}
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def _bars(name: str, bands: int, scale: float) -> Step:
                 twice = np.repeat(np.asarray(flat, dtype=np.uint8), 2, axis=0)
                 tall = turned.shape[0] / twice.shape[0]
                 flat_placing = Placing(placing.origin, placing.across, (placing.down[0] * tall, placing.down[1] * tall))
-                found += view.decoded(twice, kinds, Effort(), flat_placing, name)
+                # Light bars on dark, as screens show them at night, a decoder of bars leaves to others.
+                for each in (twice, np.bitwise_not(twice)):
+                    found += view.decoded(each, kinds, Effort(invert=False), flat_placing, name)
         return [replace(each, careful=True) for each in found]
 
     return Step(name, look)
@@ -188,7 +190,7 @@ THOROUGH: Final = (
     _MIDDLE,
     FIRST,
     Step("larger", _larger),
-    _close("close", 4, MOST_WIDTH_PX, 2.0),
+    _close("close", 4, 1600, 2.0),
     _BARS,
     _bars("broad", _FEW_BANDS, 3.0),
 )

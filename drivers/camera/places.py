@@ -30,6 +30,7 @@ _BALANCED: Final = 0.65
 _LEAST_CELLS: Final = 6
 _LEAST_LENGTH: Final = 3.0
 """In squares; a single edge, which rises or falls within two of them, may still seem to do both."""
+_AT_AN_ANGLE: Final = 0.1
 _MIDDLE_PX: Final = 64
 _NEAR: Final = math.radians(15)
 _PUREST: Final = {"bars": 0.5, "rows": 0.3, "patch": 0.0}
@@ -174,7 +175,9 @@ def _place(edges: _Edges, rows: NDArray[np.intp], columns: NDArray[np.intp], loo
     if purity < _PUREST[look]:
         return None
     bars = look == "bars"
-    angle = 0.0 if look == "patch" else _angle(edges, columns, rows, 0.5 * math.atan2(slant, lean))
+    # A patch as wide as a ticket lies as most of its edges do, which are those of its lines of text.
+    angle = 0.5 * math.atan2(slant, lean) if purity > _AT_AN_ANGLE else 0.0
+    angle = angle if look == "patch" else _angle(edges, columns, rows, angle)
     along, beside = (math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))
     x, y = columns + 0.5, rows + 0.5
     first, last = _spread(x * along[0] + y * along[1], 0.01)

@@ -25,7 +25,7 @@ MOST_BYTES: Final = 64_000_000
 """Larger files are not read."""
 MOST_PX: Final = 50_000_000
 """Larger pictures are not unpacked; a JPEG is, by a half, a quarter or an eighth, up to `_MOST_JPEG_PX`."""
-_MOST_JPEG_PX: Final = 1 << 30
+_MOST_JPEG_PX: Final = 500_000_000
 _MOST_DECODED_PX: Final = 12_000_000
 """Larger ones are made smaller first."""
 _LEAST_SIDE_PX: Final = 8

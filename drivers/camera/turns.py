@@ -16,7 +16,7 @@ LOOKED_AGAIN_S: Final = 1.0
 _BETWEEN_S: Final = 0.05
 _LATER_BETWEEN_S: Final = 0.09
 """How far apart the costlier steps are while things move, and once nothing was found for `_LONG_S`."""
-_LONG_S: Final = 3.0
+_LONG_S: Final = 0.7
 _LUCKY_S: Final = 1.0
 """For how long the step that found a code takes every second turn, and goes without waiting."""
 _STEADY_S: Final = 0.7

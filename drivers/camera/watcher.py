@@ -9,11 +9,13 @@ import numpy as np
 from drivers.camera.agreement import Agreement
 from drivers.camera.decoder import Found, Placing, distinct, nearest_first
 from drivers.camera.frames import Frame, Luma
-from drivers.camera.ladder import FIRST, View
+from drivers.camera.ladder import FIRST, View, narrowed
 from drivers.camera.messages import Sighting
 from drivers.camera.stillness import Stillness
 from drivers.camera.turns import Turns
 
+MOST_WIDTH_PX: Final = 1920
+"""What is looked at is made no wider: of a larger picture, let the region be a part."""
 REPEATED_S: Final = 0.5
 """How often a believed code is told again while nothing moves."""
 
@@ -71,8 +73,10 @@ class Watcher:
 
     def _decode(self, frame: Frame) -> Looked:
         whole = frame.luma()
-        luma, placing = _cut(whole, self._region)
-        view = View(luma, self._kinds, placing)
+        part, placing = _cut(whole, self._region)
+        luma = narrowed(part, MOST_WIDTH_PX)
+        finer = part.shape[1] / luma.shape[1]
+        view = View(luma, self._kinds, placing.within(Placing((0.0, 0.0), (finer, 0.0), (0.0, finer))))
         names = FIRST.name
         found = FIRST.look(view)
         step = self._turns.next_step(frame.at_s, bool(found))

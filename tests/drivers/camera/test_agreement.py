@@ -127,7 +127,10 @@ def test_a_misread_goes_with_what_most_ways_read() -> None:
 
 def test_a_part_of_an_itf_goes_where_the_whole_is_read() -> None:
     part = [a_read("itf", "345678", step, whole=False) for step in ("640", "960", "native")]
-    assert standing(*part, a_read("itf", "12345678", "bars", whole=True, careful=True)) == ["12345678"]
+    whole = a_read("itf", "12345678", "bars", whole=True, careful=True)
+    assert standing(*part, whole) == ["12345678"]
+    beyond = [a_read("itf", "345678", step, BESIDE, whole=False) for step in ("640", "960", "native")]
+    assert standing(*beyond, whole) == ["12345678"]
 
 
 def test_uncertain_bars_want_two_ways_or_a_careful_one() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from drivers.camera.decoder import Placing
+from drivers.camera.decoder import Found, Placing
 from drivers.camera.ladder import COSTLIER, FIRST, THOROUGH, Step, View, narrowed, view_of
+from drivers.camera.messages import Sighting
 from drivers.camera.symbologies import SYMBOLOGIES
 from tests.drivers.camera.symbols import TEXTS, blurred, drawn, middle_of, near, noisy, scene, turned
 
@@ -40,6 +41,12 @@ def test_bars_are_read_at_any_angle(degrees: int) -> None:
     assert found[0].whole
 
 
+def test_light_bars_on_a_dark_screen_are_read() -> None:
+    view = view_of(scene((255 - drawn("code128", "TKT7Q4M2291", 2), 450, 300), grey=10), SYMBOLOGIES)
+    assert texts(STEPS["native"], view) == []
+    assert texts(STEPS["bars"], view) == ["TKT7Q4M2291"]
+
+
 def test_bars_are_read_out_of_noise_in_which_nothing_else_reads_them() -> None:
     dim = (scene((drawn("code128", "TKT7Q4M2291", 2), 450, 300)) // 6).astype("uint8")
     view = view_of(noisy(dim, 9), SYMBOLOGIES)
@@ -72,16 +79,9 @@ def test_half_an_itf_is_known_to_be_a_part() -> None:
     whole = STEPS["native"].look(view_of(luma, ("itf",)))
     assert [each.whole for each in whole] == [True]
     # As glare takes a part of it out for a decoder, though bars are still to be seen there.
-    part = view_of(luma, ("itf",)).measured(
-        whole[0].__class__(
-            whole[0].sighting.__class__(
-                "123456", "]I0", "itf", tuple((x * 0.6 + 0.1, y) for x, y in whole[0].sighting.outline), "native"
-            ),
-            b"123456",
-            None,
-        )
-    )
-    assert part.whole is False
+    outline = tuple((x * 0.6 + 0.1, y) for x, y in whole[0].sighting.outline)
+    part = Found(Sighting("123456", "]I0", "itf", outline, "native"), b"123456", None)
+    assert view_of(luma, ("itf",)).measured(part).whole is False
 
 
 def test_steps_look_only_for_what_they_are_asked_for() -> None:

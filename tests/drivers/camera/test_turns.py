@@ -18,26 +18,26 @@ def moving(turns: Turns, seconds: float, every_s: float = FRAME_S, start_s: floa
 
 
 def test_while_things_move_every_second_frame_gets_one_and_all_have_their_turn() -> None:
-    names = moving(Turns(), 1.0)
+    names = moving(Turns(), 0.6)
     given = [name for name in names if name]
-    assert len(given) == 15
+    assert len(given) == 9
     assert given[: len(COSTLIER)] == [step.name for step in COSTLIER]
     assert None not in names[::2]
 
 
 def test_on_a_slow_machine_every_frame_gets_one() -> None:
-    assert None not in moving(Turns(), 1.0, every_s=0.07)
+    assert None not in moving(Turns(), 1.0, every_s=0.1)
 
 
 def test_once_nothing_was_found_for_long_they_grow_fewer() -> None:
-    names = moving(Turns(), 6.0)
+    names = moving(Turns(), 3.0)
     assert sum(name is not None for name in names[-30:]) == 10
 
 
 def test_a_new_scene_is_met_as_at_first() -> None:
     turns = Turns()
     moving(turns, 6.0)
-    assert sum(name is not None for name in moving(turns, 1.0, start_s=6.0 + 2 * TRIED_S)) == 15
+    assert sum(name is not None for name in moving(turns, 0.6, start_s=6.0 + 2 * TRIED_S)) == 9
 
 
 def test_what_stands_still_gets_a_step_each_frame_until_each_was_tried() -> None:

@@ -41,8 +41,9 @@ def _stream(url: object) -> str:
 
 def shown_url(url: str) -> str:
     """Return an address as people may see it: passwords stand before the host, in the query, and some in the path."""
-    bare = re.sub(r"//[^/]*@", "//", url.partition("?")[0])
-    return re.sub(r"/[^/]*[=&;][^/]*", "/…", bare)
+    scheme, _, rest = url.partition("?")[0].partition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}//{host.rpartition('@')[2]}{slash}" + re.sub(r"[^/]*[=&;:@][^/]*", "…", path)
 
 
 def _host(host: str) -> str:

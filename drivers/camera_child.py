@@ -7,10 +7,10 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from drivers.camera.messages import MOST_BYTES, FromCamera, Task, ToCamera, from_camera, packed
+from drivers.camera.messages import MOST_BYTES, Ended, FromCamera, Task, ToCamera, from_camera, packed
 from drivers.camera.unpacking import Nonsense
 from drivers.descriptor import until_readable
 from drivers.protocols import DeviceLost
@@ -55,6 +55,11 @@ class CameraChild:
         """Its number."""
         return self._process.pid
 
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether it has ended, and is nothing to the system any more."""
+        return self._process.poll() is not None
+
     async def heard(self, silent_s: float | None = None) -> FromCamera:
         """Wait for the next message, for no longer than `silent_s`, or than the limits say.
 
@@ -75,7 +80,7 @@ class CameraChild:
         except Nonsense as exc:
             raise ProcessDied(self._name, f"talks nonsense ({exc})") from exc
         self._has_spoken = True
-        return message
+        return replace(message, why=tame(message.why)) if isinstance(message, Ended) else message
 
     def tell(self, message: ToCamera) -> None:
         """Say something; a process that does not listen is found out by `heard`."""
@@ -140,6 +145,11 @@ def started(task: Task, name: str, limits: Limits) -> CameraChild:
                 raise
     except OSError as exc:
         raise DeviceLost(f"{name}: its process does not start ({exc.strerror}); see what the box is short of") from exc
+
+
+def tame(text: str) -> str:
+    """Return what may be shown and logged of words that a stranger may have had a hand in."""
+    return "".join(char if char.isprintable() else "?" for char in text[:400])
 
 
 def _process(link: int) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 Source: inotify(7): IN_CLOSE_WRITE and IN_MOVED_TO tell that a file is complete.
 """
 
+import asyncio
 import errno
 import os
 from collections.abc import AsyncGenerator, Iterable
@@ -45,7 +46,8 @@ async def arriving(folders: Iterable[Path]) -> AsyncGenerator[Path | None]:
     """
     with Inotify() as inotify:
         for folder in folders:
-            inotify.add_watch(folder, _COMPLETE | _GONE | Mask.ONLYDIR)
+            # In a thread: a folder on the network may not answer.
+            await asyncio.to_thread(inotify.add_watch, folder, _COMPLETE | _GONE | Mask.ONLYDIR)
         yield None
         while True:
             event = await inotify.get()

@@ -25,7 +25,7 @@ from drivers.camera.messages import (
     Up,
     VideoDevice,
 )
-from drivers.camera_child import LIMITS, CameraChild, Limits, ProcessDied, a_child
+from drivers.camera_child import LIMITS, CameraChild, Limits, ProcessDied, a_child, tame
 from drivers.discovery import Found, Wanted, find_cameras, pick
 from drivers.hotplug import Hotplug
 from drivers.image_files import arriving, images_in
@@ -60,6 +60,8 @@ class CameraScanner:
         self._limits = limits
         self._stream_pause_s = stream_pause_s
         self._child: CameraChild | StillsDecoder | None = None
+        self._last: CameraChild | None = None
+        """The process that was started last, which need not have ended when it was told to."""
         self._presence = Presence()
         self._onlookers = Onlookers(self._ask)
         self._files: dict[Path, tuple[int, ...]] = {}
@@ -121,8 +123,12 @@ class CameraScanner:
 
     async def _live_reads(self, source: VideoDevice | Stream, again: Again) -> AsyncGenerator[Read]:
         name = source.path if isinstance(source, VideoDevice) else source.shown
+        if self._last is not None and not self._last.is_gone:
+            # Another one would hang as it does, and they would be ever more.
+            mend = "plug the camera in anew, or restart the box"
+            raise DeviceLost(f"{name}: its driver does not let go of process {self._last.pid}; {mend}")
         async with a_child(replace(self._task, source=source), name, self._limits) as child:
-            self._child = child
+            self._child = self._last = child
             self._onlookers.ask_again()
             while True:
                 message = await child.heard()
@@ -162,14 +168,13 @@ class CameraScanner:
 
     def _failure(self, ended: Ended, source: VideoDevice | Stream, again: Again) -> DeviceLost | DeviceRefused:
         """Return what a process says that it ended of; `again` where something other than time may mend it."""
-        why = _tame(ended.why)
         if isinstance(source, Stream):
             if ended.refused:
-                return DeviceRefused(why)
-            return DeviceLost(why, partial(asyncio.sleep, self._stream_pause_s) if self.up is None else None)
+                return DeviceRefused(ended.why)
+            return DeviceLost(ended.why, partial(asyncio.sleep, self._stream_pause_s) if self.up is None else None)
         if ended.refused:
-            return DeviceRefused(why, again)
-        return DeviceLost(why, None if Path(source.path).exists() else again)
+            return DeviceRefused(ended.why, again)
+        return DeviceLost(ended.why, None if Path(source.path).exists() else again)
 
     # --- still pictures ---------------------------------------------------------------------------------------------
 
@@ -180,7 +185,11 @@ class CameraScanner:
         try:
             async with aclosing(self._still_files(stills)) as files:
                 async for path in files:
-                    done = await decoder.decode(str(path))
+                    try:
+                        done = await decoder.decode(str(path))
+                    except (DeviceLost, DeviceRefused):
+                        self._files.pop(path, None)  # it was not looked at: that is for the next attempt
+                        raise
                     for read in self._still_read(done):
                         yield read
         except OSError as exc:
@@ -191,7 +200,7 @@ class CameraScanner:
     def _still_read(self, done: StillDone) -> Iterator[Read | Spoiled]:
         at = self._clock.now()
         if done.error is not None:
-            yield Spoiled(_tame(f"{Path(done.path).name}: {done.error}"), at)
+            yield Spoiled(tame(f"{Path(done.path).name}: {done.error}"), at)
         for code in done.codes:
             # As certain as it will be: nobody can hold a still picture up a second time.
             yield Read(code.text, at, code.symbology, picture=done.picture)
@@ -199,26 +208,31 @@ class CameraScanner:
     async def _still_files(self, stills: Stills) -> AsyncGenerator[Path]:
         """Yield the image files that have not been read as they are now; then those that come, if asked to follow."""
         paths = [Path(path) for path in stills.paths]
-        folders = [path for path in paths if stills.follow and path.is_dir()]
+        folders = await asyncio.to_thread(_folders, paths) if stills.follow else []
         async with aclosing(arriving(folders)) as coming:
             # What comes while the folders are listed is heard of afterwards.
             await anext(coming)
             listed = await asyncio.to_thread(_listed, paths)
             self.on_up()
-            self._files = {path: kept for path, kept in self._files.items() if path in set(listed)}
+            there = set(listed)
+            self._files = {path: kept for path, kept in self._files.items() if path in there}
             for path in listed:
-                if self._is_new(path):
+                if await self._is_new(path):
                     yield path
             while stills.follow:
                 path_or_none = await anext(coming)
-                if path_or_none is not None and self._is_new(path_or_none):
+                if path_or_none is not None and await self._is_new(path_or_none):
                     yield path_or_none
 
-    def _is_new(self, path: Path) -> bool:
-        """Tell whether a file is there that has not been read as it is now, and note that it has."""
+    async def _is_new(self, path: Path) -> bool:
+        """Tell whether a file is there that has not been read as it is now, and note that it has.
+
+        A folder may lie on the network, whose silence must not hold up the lanes.
+        """
         try:
-            status = path.stat()
+            status = await asyncio.to_thread(path.stat)
         except OSError:
+            self._files.pop(path, None)
             return False
         now = (status.st_ino, status.st_mtime_ns, status.st_size)
         is_new = self._files.get(path) != now
@@ -258,6 +272,10 @@ def _files_of(path: Path) -> list[Path]:
     return images_in(path, deep=True) if path.is_dir() else [path]
 
 
+def _folders(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.is_dir()]
+
+
 def _listed(paths: Iterable[Path]) -> list[Path]:
     return [file for path in paths for file in (images_in(path, deep=False) if not path.is_file() else [path])]
 
@@ -271,8 +289,3 @@ def _folder_failure(stills: Stills, exc: OSError, again: Again) -> DeviceLost | 
     if exc.errno in {errno.ENOSPC, errno.EMFILE}:
         return DeviceLost(f"{name}: cannot be watched ({exc.strerror}); raise fs.inotify.max_user_watches")
     return DeviceLost(f"{name}: {exc.strerror or exc}")
-
-
-def _tame(text: str) -> str:
-    """Return what may be shown and logged of words that a stranger may have had a hand in."""
-    return "".join(char if char.isprintable() else "?" for char in text[:400])

@@ -269,7 +269,7 @@ def line_of(read: Read | Spoiled, camera: "CameraScanner") -> str:
     heard = camera.seen
     sighting = next((each for each in heard.codes if each.text == read.code), None) if heard is not None else None
     about = f"{sighting.kind}  {sighting.step}  {heard.took_ms:.1f} ms  " if heard is not None and sighting else ""
-    return f"{at}  {read.symbology}  {about}{visible(read.code)}"
+    return visible(f"{at}  {read.symbology}  {about}{read.code}")
 
 
 @asynccontextmanager

@@ -164,4 +164,4 @@ def described(read: Read | Spoiled) -> str:
     at = f"{read.at.astimezone():%H:%M:%S}"
     if isinstance(read, Spoiled):
         return f"{at}  spoiled: {read.why}"
-    return f"{at}  {read.symbology or 'no AIM id'}  {len(read.code)} characters  {visible(read.code)}"
+    return f"{at}  {visible(read.symbology or 'no AIM id')}  {len(read.code)} characters  {visible(read.code)}"

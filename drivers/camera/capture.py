@@ -47,7 +47,7 @@ class Newest:
         self.dropped = 0
         """Of these, that nobody looked at, or that could not be unpacked."""
         self.bad: BadPicture | None = None
-        """What was wrong with the last frame that could not be unpacked."""
+        """What was wrong with the last frame that could not be unpacked; whoever looks at a good one forgets it."""
 
     def put(self, frame: Frame) -> None:
         """Offer a frame."""

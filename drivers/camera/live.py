@@ -117,7 +117,7 @@ class Watch:
         return shortest * (1 - REST_CHANGE) <= frame.packed_bytes <= longest * (1 + REST_CHANGE)
 
     def _note(self, frame: Frame, looked: Looked, took_ms: float) -> None:
-        self._good_s = time.monotonic()
+        self._good_s, self._newest.bad = time.monotonic(), None
         self._limit_s = self._task.stall_s + (GRACE_S if isinstance(self._task.source, Stream) else 0.0)
         self._looked_s = frame.at_s
         if not looked.still:

@@ -17,7 +17,7 @@ from drivers.camera.messages import Ended, Stills, Stream, Task, VideoDevice
 from drivers.protocols import DeviceLost, DeviceRefused
 
 NICENESS = 10
-MOST_MEMORY_BYTES = 1 << 30
+MOST_MEMORY_BYTES = 768 << 20
 """A picture that is made to need more than this ends this process, not the box."""
 OOM_SCORE = 500
 """Where the system must end something for want of memory, this goes before the gate."""

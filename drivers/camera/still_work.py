@@ -23,7 +23,7 @@ def decode_as_asked(task: Task, link: Link) -> NoReturn:
     while True:
         path = link.decodes.get()
         done = stills.read_file(path, task.symbologies, all_codes=task.all_codes)
-        shows = [show for show in link.shows.values() if show.every_s is not None]
+        shows = [show for show in tuple(link.shows.values()) if show.every_s is not None]
         is_kept = task.keeps_pictures and bool(done.codes)
         luma = _unpacked(done) if shows or is_kept else None
         kept = preview.jpeg(luma, KEPT_PX).data if is_kept and luma is not None else None

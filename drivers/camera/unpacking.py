@@ -4,7 +4,6 @@ What comes back may have been made to do harm: nothing is taken that the declara
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from functools import cache
 from types import NoneType, UnionType
@@ -98,8 +97,8 @@ def _row(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
 
 
 def _number(value: float, name: str) -> float:
-    """Return a number that can be reckoned with: JSON has infinities and NaN in Python."""
-    if not math.isfinite(value) or abs(value) > MOST_INTEGER:
+    """Return a number that can be reckoned with: JSON has infinities and NaN in Python, and integers of any length."""
+    if not abs(value) <= MOST_INTEGER:
         raise Nonsense(f"{name}: no number")
     return float(value)
 

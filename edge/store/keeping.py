@@ -224,10 +224,12 @@ def _archived_until(journal: sqlite3.Connection) -> int:
 
 def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
     """Copy what a table still gives; the rest of it is gone."""
-    for row in _readable(source, f"SELECT * FROM {table}"):  # noqa: S608 (a name of ours)
-        marks = ", ".join("?" * len(row))
+    # One that could not be brought to the newest schema has fewer columns.
+    columns = [name for _, name, *_ in _readable(source, f"PRAGMA table_info({table})")]
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    for row in _readable(source, f"SELECT {names} FROM {table}"):  # noqa: S608 (names of ours)
         with contextlib.suppress(sqlite3.IntegrityError):  # a row that damage has changed
-            target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
+            target.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", row)  # noqa: S608
 
 
 def _readable_scans(source: sqlite3.Connection, damaged: Path) -> Iterator[Scan]:

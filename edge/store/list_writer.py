@@ -186,6 +186,9 @@ class ListWriter:
         So what was changed behind the gate's back shows in the list's fingerprint.
         """
         self._begin()
+        if self._to_count:
+            kept = self.meta().get("fingerprint")  # all that there is yet to compare with
+            return self.commit({})["fingerprint"] == kept
         found = self._counted(first)
         if found == self._sums[first]:
             self.rollback()

@@ -121,10 +121,12 @@ class Pictures:
 
     async def run(self) -> NoReturn:
         """Write what is to be kept, and delete what is not to be kept any longer."""
-        found = await self._in_thread(self._look, "read")
-        self._kept = {**(found or {}), **self._kept}
+        found: dict[str, _Kept] | None = None
         now = asyncio.get_running_loop().time
         while True:
+            if found is None:  # what is not known of would stay for ever
+                found = await self._in_thread(self._look, "read")
+                self._kept = {**(found or {}), **self._kept}
             await self.sweep()
             due = now() + SWEEP_S
             with contextlib.suppress(TimeoutError):
@@ -247,5 +249,8 @@ def _unlink(paths: Iterable[Path]) -> bool:
 
 def _is_over(scan_id: str, hours: int, now: datetime) -> bool:
     """Tell whether a scan was made longer ago than `hours`, by the time in its id (RFC 9562: UUID version 7)."""
-    made_at = instant_of(int(scan_id.replace("-", "")[:12], 16) * 1000)
+    try:
+        made_at = instant_of(int(scan_id.replace("-", "")[:12], 16) * 1000)
+    except OverflowError:  # a name that no gate gave, of a year that no calendar has
+        return True
     return now - made_at >= timedelta(hours=hours) or made_at - now > AHEAD

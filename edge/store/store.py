@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import TypeVar
 import aiosqlite
 
 from edge.core.admission import NOT_A_VERDICT
-from edge.store.database import connect_read_only, is_damage, remove, sidecars, sync_folder
+from edge.store.database import NewerSchema, connect_read_only, is_damage, remove, sidecars, sync_folder
 from edge.store.keeping import Salvage, archive_sent, open_journal, suspect_path
 from edge.store.pictures import Pictures
 from edge.store.records import SELECT_SCAN, SELECT_SETTLED, Scan, instant_of, scan_of
@@ -122,16 +123,34 @@ class Store:
 
     @asynccontextmanager
     async def session(self, *, building: bool) -> AsyncIterator[WhitelistSession]:
-        """Open a session on the list in use, or on the one being built."""
+        """Open a session on the list in use, or on the one being built; one that shows to be damaged is given up.
+
+        Raises:
+            sqlite3.Error: damaged, or the disk is full, or the like.
+        """
         path, on_commit = self.building_path, _nothing
         if not building:
             path, on_commit = self.whitelist_path, self._tx.whitelist.mark_stale
-        async with whitelist_session(path, on_commit) as session:
-            try:
-                yield session
-            finally:
-                if not building:
-                    self._note_data(session)
+        try:
+            async with whitelist_session(path, on_commit) as session:
+                try:
+                    yield session
+                finally:
+                    if not building:
+                        self._note_data(session)
+        except (sqlite3.DatabaseError, NewerSchema) as exc:
+            await self.give_up_damaged(exc, building=building)
+            raise
+
+    async def give_up_damaged(self, exc: Exception, *, building: bool) -> None:
+        """Give up the list in use, or the one being built, if `exc` says that it is damaged: it is pulled again."""
+        if not isinstance(exc, NewerSchema) and not is_damage(exc):
+            return
+        if building:
+            self.discard_building()
+            self.hold(None)
+        else:
+            await self._writer.between(lambda tx: tx.whitelist.give_up())
 
     def _note_data(self, session: WhitelistSession) -> None:
         synced_at = session.meta("synced_at")

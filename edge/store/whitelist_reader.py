@@ -171,6 +171,10 @@ class WhitelistReader:
             self._forget()
             self.refresh()
 
+    def give_up(self) -> None:
+        """Set the file aside, which another connection found damaged; called between transactions."""
+        self._set_damaged_aside()
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

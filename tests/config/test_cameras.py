@@ -174,6 +174,8 @@ def test_two_cameras_serve_two_lanes(one: dict[str, Any], other: dict[str, Any])
         ("http://a?pwd=secret", "http://a"),
         ("rtsp://a/user=admin&password=secret&channel=1/s.sdp", "rtsp://a/…/s.sdp"),
         ("rtsp://a/user=admin_password=secret_channel=1.sdp", "rtsp://a/…"),
+        ("rtsp://a:554/0/admin:secret/main", "rtsp://a:554/0/…/main"),
+        ("rtsp://u:12/secret@10.0.0.20/a", "rtsp://u:12/…/a"),
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:

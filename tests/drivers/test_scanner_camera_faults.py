@@ -30,6 +30,7 @@ from tests.drivers.cameras import (
     a_camera,
     a_scanner,
     a_scene,
+    a_stranger,
     failure,
     gone,
     listening,
@@ -40,14 +41,6 @@ from tests.drivers.cameras import (
 from tests.drivers.plugs import TIMEOUT_S, FixedClock, Listener
 
 KILLS = 20
-STRANGER = """
-import pathlib, socket, sys
-link = socket.socket(fileno=int(sys.argv[1]))
-link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 500_000)
-link.recv(1_000_000)
-link.send(pathlib.Path(sys.argv[2]).read_bytes())
-link.recv(1)
-"""
 
 
 @pytest.fixture
@@ -128,11 +121,6 @@ async def test_words_of_a_process_are_made_harmless(monkeypatch: pytest.MonkeyPa
     assert str(failed) == ("red?[31m?" * 1_000)[:400]
 
 
-def a_stranger(path: Path, link: int) -> "subprocess.Popen[bytes]":
-    """A process that takes its task, says what is in a file, and waits."""
-    return subprocess.Popen([sys.executable, "-c", STRANGER, str(link), str(path)], pass_fds=(link,))
-
-
 async def test_a_process_that_hangs_is_killed_and_lost(camera: NetworkCamera) -> None:
     scanner = a_scanner(camera.stream(), silent_s=2.0)
     with pytest.raises(ExceptionGroup) as caught:
@@ -143,6 +131,42 @@ async def test_a_process_that_hangs_is_killed_and_lost(camera: NetworkCamera) ->
             await asyncio.Event().wait()
     assert caught.group_contains(DeviceLost, match=r"/stream: its process said nothing for 2 s; starting it anew$")
     await gone(pid)
+
+
+class Held(subprocess.Popen[bytes]):
+    """A process that is not ended, as none is that hangs in a driver."""
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+
+async def test_while_a_driver_holds_on_to_a_process_no_other_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be ever more, and the memory that they take is the gate's."""
+    made: list[Held] = []
+
+    def held(link: int) -> Held:
+        made.append(Held([sys.executable, "-c", "import time; time.sleep(600)"]))
+        return made[-1]
+
+    monkeypatch.setattr(camera_child, "_process", held)
+    monkeypatch.setattr(camera_child, "END_S", 0.0)
+    scanner = a_scanner(Stream("http://camera/", "http://camera/"))
+    try:
+        assert "its process hangs; " in str(await failure(scanner))
+        lost = await failure(scanner)
+        mend = "plug the camera in anew, or restart the box"
+        assert str(lost) == f"http://camera/: its driver does not let go of process {made[0].pid}; {mend}"
+        assert isinstance(lost, DeviceLost)
+        assert len(made) == 1
+        os.kill(made[0].pid, signal.SIGKILL)
+        await until(lambda: made[0].returncode is not None)
+        assert "its process hangs; " in str(await failure(scanner))
+        assert len(made) == 2
+    finally:
+        for process in made:
+            if process.returncode is None:
+                os.kill(process.pid, signal.SIGKILL)
+        await until(lambda: all(process.returncode is not None for process in made))
 
 
 async def test_a_stream_that_stalls_is_lost(camera: NetworkCamera) -> None:

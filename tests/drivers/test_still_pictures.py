@@ -4,8 +4,11 @@ import asyncio
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,16 +16,17 @@ import numpy as np
 import psutil
 import pytest
 
+from drivers import camera_child
 from drivers.camera.frames import Luma
-from drivers.camera.messages import StillDone, Stills, Task
+from drivers.camera.messages import Ended, StillDone, Stills, Task, packed
 from drivers.camera.symbologies import DEFAULT
 from drivers.hotplug import Hotplug
 from drivers.image_files import arriving, images_in
 from drivers.protocols import DeviceLost, DeviceRefused, Read, Spoiled
 from drivers.scanner_camera import CameraScanner, decode_stills
 from drivers.stills_decoder import StillsDecoder
-from tests.drivers.cameras import NOTHING, a_scene, failure, gone, listening, without_libraries
-from tests.drivers.plugs import READ_AT, TIMEOUT_S, FixedClock, watched
+from tests.drivers.cameras import NOTHING, a_scene, a_stranger, failure, gone, listening, until, without_libraries
+from tests.drivers.plugs import READ_AT, TIMEOUT_S, FixedClock, Listener, watched
 
 
 def save(path: Path, luma: Luma) -> str:
@@ -173,6 +177,76 @@ async def test_what_was_read_is_not_read_again_when_the_reader_comes_back(tmp_pa
     save(tmp_path / "c.png", a_scene("T-3"))
     async with listening(scanner) as listener:
         assert await listener.next() == Read("T-3", READ_AT, "]Q1")
+
+
+async def test_a_picture_that_no_process_could_look_at_is_looked_at_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner = a_folder(tmp_path)
+    save(tmp_path / "a.png", a_scene("T-1"))
+    with monkeypatch.context() as short:
+        short.setattr(sys, "executable", "/gone/python")
+        assert isinstance(await failure(scanner), DeviceLost)
+    async with listening(scanner) as listener:
+        assert await listener.next() == Read("T-1", READ_AT, "]Q1")
+
+
+async def test_a_folder_that_does_not_answer_holds_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one on the network may not: all that asks about it stands still, and the loop goes on."""
+    answers, asked = threading.Event(), threading.Event()
+    stat, loop_thread = Path.stat, threading.current_thread()
+
+    def slow(path: Path, **how: bool) -> os.stat_result:
+        assert threading.current_thread() is not loop_thread, f"{path} was asked about in the loop"
+        asked.set()
+        answers.wait(TIMEOUT_S)
+        return stat(path, **how)
+
+    save(tmp_path / "a.png", a_scene("T-1"))
+    scanner = a_folder(tmp_path)
+    with monkeypatch.context() as network:
+        network.setattr(Path, "stat", slow)
+        reading = asyncio.create_task(Listener(scanner).run(), name="lane")
+        assert await asyncio.to_thread(asked.wait, TIMEOUT_S)
+        assert not reading.done()
+        answers.set()
+        await until(lambda: scanner.pid is not None or reading.done())
+        reading.cancel()
+        await asyncio.wait([reading])
+    assert reading.cancelled()
+
+
+async def test_what_was_read_of_a_large_folder_is_looked_through_in_a_moment(tmp_path: Path) -> None:
+    """A lane waits while the loop is kept busy."""
+    for number in range(4_000):
+        (tmp_path / f"{number}.png").touch()
+    scanner = a_folder(tmp_path)
+    scanner._files = {path: _as_it_is(path) for path in tmp_path.iterdir()}
+    reading = asyncio.create_task(Listener(scanner).run(), name="lane")
+    longest_s, up = 0.0, asyncio.Event()
+    scanner.on_up = up.set
+    while not up.is_set():
+        began_s = time.thread_time()
+        await asyncio.sleep(0)
+        longest_s = max(longest_s, time.thread_time() - began_s)
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert longest_s < 0.2
+
+
+def _as_it_is(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+async def test_words_of_the_decoder_are_made_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packet = tmp_path / "packet"
+    packet.write_bytes(packed(Ended("red\x1b[31m\n", refused=True)))
+    monkeypatch.setattr(camera_child, "_process", partial(a_stranger, packet))
+    with pytest.raises(DeviceRefused, match=r"^red\?\[31m\?$"):
+        await decoded(save(tmp_path / "a.png", a_scene("a")))
 
 
 async def test_a_still_picture_is_as_certain_as_it_will_be(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ function instead() {
   if (!state) return ["offline", words.offline, words.offlineText];
   if (state.state === "lost" || state.state === "stopped") return ["lost", words.lostText, state.error ?? ""];
   if (!pictureAt) return ["waiting", words.waiting, ""];
-  const silentMs = performance.now() - pictureAt;
+  const silentMs = state.frames === null ? 0 : performance.now() - pictureAt; // a folder has no frames to wait for
   if (silentMs > STALL_MS) return ["stalled", say("stalled", Math.floor(silentMs / 1000)), ""];
   return ["live", "", ""];
 }

@@ -15,6 +15,7 @@ const STALE_MS = 3000; // an old picture would show somebody who has long gone
 let lane = null;
 let ends = [];
 let asking = 0;
+let turns = 0; // which of the lane's answers is waited for: a late one to an earlier question is of no account
 
 function turn(figure, state) {
   if (figure.dataset.state === state) return;
@@ -69,14 +70,14 @@ function keepView(id) {
 }
 
 async function open() {
-  const mine = lane;
+  const mine = turns;
   try {
     const { cameras } = await call("GET", "/api/v1/cameras");
-    if (lane !== mine) return;
+    if (turns !== mine) return;
     ends = cameras.filter((each) => each.on_page && each.lane === lane).map((each) => keepView(each.id));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (lane === mine) asking = setTimeout(open, AGAIN_MS);
+    if (turns === mine) asking = setTimeout(open, AGAIN_MS);
   }
 }
 
@@ -84,6 +85,7 @@ async function open() {
 export function watchLane(id) {
   if (id === lane) return;
   lane = id;
+  turns += 1;
   clearTimeout(asking);
   for (const end of ends) end();
   ends = [];

@@ -12,7 +12,7 @@ from drivers.camera.frames import ArrayFrame, Luma
 from drivers.camera.link import Link
 from drivers.camera.live import REST_AFTER_S, Watch
 from drivers.camera.messages import MOST_BYTES, FromCamera, Seen, Show, Shown, Stream, Task, Up, from_camera
-from drivers.camera.pixels import JpegFrame
+from drivers.camera.pixels import BadPicture, JpegFrame
 from tests.drivers.cameras import HEIGHT, NOTHING, WIDTH, a_jpeg, a_scene
 
 FRAME_S = 1 / 30
@@ -42,6 +42,10 @@ class Watched:
     def close(self) -> None:
         self._gate.close()
         self.link._socket.close()
+
+    @property
+    def newest(self) -> Newest:
+        return self._watch._newest
 
     def sees(self, luma: Luma, frames: int = 1) -> list[FromCamera]:
         """Show a picture for so many frames, with a little noise as there is in each; return what is said of it."""
@@ -118,6 +122,14 @@ def test_pictures_for_people_are_made_as_often_as_somebody_wants_them(watched: W
     )
     watched.link.shows["jpeg"] = Show("jpeg", 320, None)
     assert not any(isinstance(each, Shown) for each in watched.sees(a_scene("T-1"), 30))
+
+
+def test_a_bad_picture_is_forgotten_once_a_good_one_came(watched: Watched) -> None:
+    """Else it would be told as the cause when, hours later, none comes any more."""
+    watched.newest.spoil(BadPicture("damaged JPEG"))
+    assert "damaged JPEG" in watched._watch._stalled()
+    watched.sees(NOTHING)
+    assert "damaged JPEG" not in watched._watch._stalled()
 
 
 def test_a_frame_of_another_kind_is_always_looked_at(watched: Watched) -> None:

@@ -150,6 +150,7 @@ def test_a_whole_number_is_a_number_too() -> None:
         seen(outline=[[0, float("nan")]]),
         seen(outline=[[0, float("inf")]]),
         seen(outline=[[0, 1e300]]),
+        seen(outline=[[0, 10**400]]),
         seen(outline=[[0, 0, 0]]),
         seen(outline=[[0, 0]] * (MOST_ITEMS + 1)),
         seen(outline={"0": [0, 0]}),

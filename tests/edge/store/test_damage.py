@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,24 @@ def test_text_file_in_the_journals_place_is_set_aside_with_nothing_to_save(tmp_p
         assert (salvage.rows, salvage.lost) == (0, ())
         assert salvage.set_aside_path.name == "journal.db.damaged-20260501T160200.000000Z"
         assert journal.execute("SELECT count(*) FROM scan").fetchone() == (0,)
+
+
+def test_damaged_journal_of_the_release_before_keeps_its_parked_scans(tmp_path: Path) -> None:
+    """Damage among the free pages, which only the new schema's tables would use."""
+    path = tmp_path / "journal.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(resources.files("edge.store").joinpath("schema/journal_0001.sql").read_text("utf-8"))
+        db.execute("PRAGMA user_version=1")
+        db.execute("INSERT INTO parked VALUES (1, 's-1', 'bad_seat', 'no such seat', '2026-05-01T18:00:00Z')")
+        db.execute("CREATE TABLE archived (body BLOB)")
+        db.execute("INSERT INTO archived VALUES (zeroblob(900000))")
+        db.execute("DROP TABLE archived")
+    first_free_page = int.from_bytes(path.read_bytes()[32:36], "big")  # sqlite.org/fileformat.html, section 1.3
+    overwrite(path, first_free_page - 1, 1)
+    journal, salvage = open_journal(path, NOW)
+    with closing(journal):
+        assert salvage is not None
+        assert journal.execute("SELECT scan_id, body, retry FROM parked").fetchall() == [("s-1", None, 0)]
 
 
 def test_journal_of_a_later_release_is_not_touched(tmp_path: Path) -> None:

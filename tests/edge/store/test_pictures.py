@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.store import pictures
 from edge.store.pictures import AHEAD, MOST_WAITING, Pictures, Taken
 from edge.store.records import uuid7
 from tests.edge.conftest import NOW, HandClock
@@ -84,6 +85,21 @@ async def test_a_picture_is_there_as_soon_as_it_is_kept_and_when_it_is_written(a
     await album.pictures.write()
     assert (album.pictures.has(scan), await album.pictures.read(scan)) == (True, JPEG)
     assert album.files == [f"{scan}.24.jpg"]
+
+
+async def test_what_an_earlier_run_left_goes_though_it_could_not_be_read_at_first(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "SWEEP_S", 0.05)
+    old = album.scan(at=NOW - timedelta(hours=24))
+    album.folder.touch()  # no folder, for the moment
+    async with album.running():
+        await album.until(lambda: album.pictures.fault is not None)
+        album.folder.unlink()
+        album.folder.mkdir()
+        (album.folder / f"{old}.24.jpg").write_bytes(JPEG)
+        await album.until(lambda: album.files == [])
+    assert not album.pictures.has(old)
 
 
 async def test_nobody_else_on_the_machine_sees_them(album: Album, open_umask: None) -> None:

@@ -128,6 +128,23 @@ async def test_what_spoils_the_picture_is_said(venue: "Venue", browser: Browser,
     assert aimer.errors == []
 
 
+async def test_folder_is_not_said_to_have_stalled(venue: "Venue", browser: Browser, server: TestServer) -> None:
+    """Nobody knows when the next picture is put there."""
+    camera, _health = put_up(venue)
+    camera.alive = None
+    page = await browser.new_page()
+    await page.clock.install()
+    aimer = Aimer(page)
+    await page.goto(f"http://127.0.0.1:{server.port}/camera")
+    async with filming(camera, a_jpeg()[0]):
+        await aimer.shows("live")
+    await page.clock.fast_forward(4_000)
+    async with page.expect_console_message(lambda said: said.text == "rendered"):
+        await page.evaluate("setTimeout(() => console.log('rendered'), 1000)")
+    await aimer.shows("live")
+    assert aimer.errors == []
+
+
 async def test_one_of_several_cameras_is_chosen(venue: "Venue", browser: Browser, server: TestServer) -> None:
     first, _health = put_up(venue)
     second, _health = put_up(venue, "north-2.1")

@@ -1,10 +1,11 @@
 """The kiosk page in a real browser: a lane's camera beside its verdicts, which takes nothing from them."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
 from drivers.protocols import Signals
 from tests.edge.web.cameras import a_jpeg, filming, looked_on_by, put_up
@@ -120,6 +121,36 @@ async def test_picture_that_is_old_goes(venue: "Venue", browser: Browser, server
     await kiosk.passes(4)
     await expect(kiosk.page.locator("figure")).to_be_hidden()
     assert kiosk.errors == []
+
+
+async def test_answer_that_comes_late_doubles_no_picture(venue: "Venue", browser: Browser, server: TestServer) -> None:
+    """The page asked, lost the gate, and asked again when it was back; both answers come."""
+    camera, _health = put_up(venue, on_page=True)
+    page = await browser.new_page()
+    held: list[Route] = []
+    second = asyncio.Event()
+
+    async def hold_the_first(route: Route) -> None:
+        if not held:
+            held.append(route)
+            return
+        await route.continue_()
+        second.set()
+
+    await page.route("**/api/v1/cameras", hold_the_first)
+    await page.goto(f"http://127.0.0.1:{server.port}/")
+    async with asyncio.timeout(20), filming(camera, a_jpeg()[0]):
+        while not held:
+            await asyncio.sleep(0.01)
+        await page.evaluate("window.dispatchEvent(new Event('offline'))")
+        await second.wait()
+        await expect(page.locator("figure")).to_have_count(1)
+        async with page.expect_response("**/api/v1/cameras"):
+            await held[0].continue_()
+        await page.evaluate(FRAME)
+        await expect(page.locator("figure")).to_have_count(1)
+        assert len(camera.onlookers) == 1
+        await page.close()
 
 
 async def test_emergency_and_a_gate_that_is_not_heard_have_the_stage_alone(venue: "Venue", browser: Browser) -> None:

@@ -124,7 +124,7 @@ class Build:
                 if row[5] is not None:
                     _checked_instant(row[5])
             self._writer.put_tickets(line.event, line.rows)
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return False
         self._unknown += len(_fields.decode(raw)) - 3
         return True

@@ -1,5 +1,6 @@
 """Whole lines out of a stream of bytes, bounded and unpacked; loads no models, for the process that builds a list."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Literal
@@ -8,6 +9,8 @@ from sync.errors import BadFeed
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """The longest feed line that is read; 1,000 rows of a name and a seat come to about 200 kB."""
+MOST_BLANK = 1000
+"""Blank lines in a row: a CRM may keep a held answer alive by them, but twenty kilobytes unpack to twenty million."""
 _UNPACKED_AT_ONCE = 256 * 1024
 """A chunk that unpacks to very much is taken in parts, so that it cannot fill the memory."""
 
@@ -15,18 +18,45 @@ Encoding = Literal["identity", "gzip"]
 """How a feed is packed (RFC 9110, section 8.4)."""
 
 
+class Unpacker:
+    """Undoes gzip (RFC 1952), of which a stream may have several members. Pure."""
+
+    def __init__(self, most: int) -> None:
+        """`most` is how many bytes come out at once."""
+        self._most = most
+        self._member = zlib.decompressobj(wbits=31)
+
+    def unpack(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what a chunk holds.
+
+        Raises:
+            zlib.error: this is no gzip, or it is broken.
+        """
+        while chunk:
+            if self._member.eof:
+                self._member = zlib.decompressobj(wbits=31)
+            yield self._member.decompress(chunk, self._most)
+            chunk = self._member.unconsumed_tail or self._member.unused_data
+
+    @property
+    def whole(self) -> bool:
+        """A member has just ended."""
+        return self._member.eof
+
+
 class LineCutter:
     """Cuts a feed into lines; blank ones are skipped. Pure."""
 
     def __init__(self, encoding: Encoding = "identity") -> None:
-        self._unpacker = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+        self._unpacker = Unpacker(_UNPACKED_AT_ONCE) if encoding == "gzip" else None
         self._held = bytearray()
+        self._blank = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the lines that a chunk completes, without their ends.
 
         Raises:
-            BadFeed: a line is too long, or the packing is broken.
+            BadFeed: a line is too long, too many are blank, or the packing is broken.
         """
         for part in self._unpacked(chunk):
             start = 0
@@ -34,7 +64,12 @@ class LineCutter:
                 self._held += part[start:end]
                 start = end + 1
                 if self._held.strip():
+                    self._blank = 0
                     yield bytes(self._held)
+                else:
+                    self._blank += 1
+                    if self._blank > MOST_BLANK:
+                        raise BadFeed(f"more than {MOST_BLANK} blank lines in a row; each line is one JSON object")
                 self._held.clear()
             self._held += part[start:]
             if len(self._held) > MAX_LINE_BYTES:
@@ -46,7 +81,7 @@ class LineCutter:
         Raises:
             BadFeed: the feed ends inside a line.
         """
-        if self._held.strip() or (self._unpacker is not None and not self._unpacker.eof):
+        if self._held.strip() or (self._unpacker is not None and not self._unpacker.whole):
             raise BadFeed("the feed was cut in the middle of a line; going on from the last cursor")
 
     def _unpacked(self, chunk: bytes) -> Iterator[bytes]:
@@ -54,9 +89,7 @@ class LineCutter:
             yield chunk
             return
         try:
-            while chunk:
-                yield self._unpacker.decompress(chunk, _UNPACKED_AT_ONCE)
-                chunk = self._unpacker.unconsumed_tail
+            yield from self._unpacker.unpack(chunk)
         except zlib.error as exc:
             raise BadFeed(f"the feed's packing is broken ({exc}); going on from the last cursor") from exc
 
@@ -65,10 +98,11 @@ async def whole_lines(chunks: AsyncIterator[bytes], encoding: Encoding = "identi
     """Cut a feed into lines; see `LineCutter`.
 
     Raises:
-        BadFeed: a line is too long, the packing is broken, or the feed ends inside a line.
+        BadFeed: as `LineCutter`, or the feed ends inside a line.
     """
     cutter = LineCutter(encoding)
     async for chunk in chunks:
         for line in cutter.feed(chunk):
+            await asyncio.sleep(0)  # a chunk may hold a million lines, and the loop is the lanes'
             yield line
     cutter.end()

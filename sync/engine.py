@@ -6,14 +6,17 @@ No lane ever waits for any of them.
 import asyncio
 import logging
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
+from edge.store.database import NewerSchema
 from edge.store.outbox import Parked, Reject, acked_seq, acknowledge, parked_scans, settle_retried
 from edge.store.records import Scan
 from edge.store.store import Store
 from edge.store.tx import Tx
+from edge.store.writer import CannotRecord
 from sync.connector import Connector, Feed
 from sync.errors import Again, CursorExpired, LinkDown, Refused, TokenRefused
 from sync.host import Host, tell_conflicts
@@ -36,6 +39,8 @@ MOST_MENDS = 2
 AUDIT_EVERY_S = 1.0
 AUDIT_SHARE = 50
 """Counting takes at most a fiftieth of the time."""
+CANNOT_WRITE = (sqlite3.Error, OSError, NewerSchema, CannotRecord)
+"""The box's own disk is at fault, which is no reason to ask a CRM the same without pause."""
 UNWELL_DELAY_S = 60.0
 """How often a refused token is tried again: somebody may have mended it in the CRM."""
 
@@ -91,6 +96,9 @@ class SyncEngine:
             except LinkDown as exc:
                 self._say("away", str(exc))
                 await self._pause(backoff.next(exc.retry_after_s), exc.again)
+            except CANNOT_WRITE as exc:
+                self._say(self._health.state, f"what the CRM sends cannot be kept: {exc}; see what the box is short of")
+                await self._pause(backoff.next())
             except TokenRefused as exc:
                 await self._token_refused(exc)
                 await self._pause(UNWELL_DELAY_S)
@@ -103,7 +111,8 @@ class SyncEngine:
         """Ask for what follows the cursor and apply it."""
         if self._differs is not None:
             why, self._differs = self._differs, None
-            raise Mismatch(why)
+            if not self._puller.is_building():  # else a new list is to take its place, and would be given up for it
+                raise Mismatch(why)
         if self._accept.is_set() and self._store.data.held:
             await self._puller.try_promote()
         cursor = await self._puller.cursor()
@@ -111,8 +120,9 @@ class SyncEngine:
         if not was_connected:
             self._say("connecting", self._health.error)
         # A CRM that was away is asked for an answer at once, so that its return shows now and not when it has news; so
-        # is one whose list waits for its last cursor to take its place, or was mended.
-        wait_s = WAIT_S if cursor and was_connected and not (self._mends or self._puller.is_building()) else 0
+        # is one whose list waits for its last cursor to take its place (not for a person's word), or was mended.
+        unfinished = self._puller.is_building() and self._store.data.held is None
+        wait_s = WAIT_S if cursor and was_connected and not (self._mends or unfinished) else 0
         total = await self._total() if cursor is None or self._puller.is_building() else None
         asked_at = asyncio.get_running_loop().time()
         async with self._connector.changes(cursor, wait_s) as feed:
@@ -148,7 +158,7 @@ class SyncEngine:
         try:
             if self._mends <= MOST_MENDS and await self._puller.heal(self._connector):
                 return
-        except (LinkDown, TokenRefused) as exc:
+        except (LinkDown, TokenRefused, *CANNOT_WRITE) as exc:
             log.warning("changes: the ranges that differ could not be pulled: %s", exc)
             return  # the next answer shows whether they still do
         log.warning("changes: pulling everything anew")
@@ -197,24 +207,26 @@ class SyncEngine:
                 if not await self._send_some(batch):
                     await self._store.recorded.wait()
                 backoff.reset()
-                batch = BATCH
+                # One that cannot take many at once must not be offered as many each time.
+                batch = min(BATCH, batch * 2)
             except LinkDown as exc:
                 # A batch that the CRM cannot take whole may be taken in smaller parts.
                 batch = max(1, batch // 2)
                 log.info("scans: %s", exc)
                 await self._sleep(backoff.next(exc.retry_after_s))
+            except CANNOT_WRITE as exc:
+                log.warning("scans: what the CRM answered cannot be kept: %s; sending again", exc)
+                await self._sleep(backoff.next())
             except TokenRefused as exc:
                 await self._token_refused(exc)
                 await self._sleep(UNWELL_DELAY_S)
 
     async def _send_some(self, most: int) -> bool:
         """Send one batch; False: there was nothing to send."""
-        if await self._send_retried(most):
-            return True
         acked = await self._store.read(lambda tx: acked_seq(tx.journal))
         scans = _batch(await self._store.scans_after(acked, most))
         if not scans:
-            return False
+            return await self._send_retried(most)  # last: what the CRM fails at again must not be in the way of others
         try:
             answer = await self._send([scan.wire() for scan in scans])
         except Refused as exc:
@@ -343,7 +355,7 @@ async def unless_woken(work: Awaitable[None], wakes: Sequence[asyncio.Event], ag
     async def guarded() -> None:
         try:
             await work
-        except (LinkDown, TokenRefused, CursorExpired) as exc:
+        except (LinkDown, TokenRefused, CursorExpired, *CANNOT_WRITE) as exc:
             error.append(exc)
 
     async with asyncio.TaskGroup() as group:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from config.problems import described
 from edge.core.barcodes import is_readable, lookup_of, lookup_text
-from sync.errors import BadFeed
+from sync.errors import BadFeed, LinkDown
 from sync.instants import read_local_instant
 from sync.lines import describe
 from sync.plan_tables import EventTable, HoursTable, PlanTable, TicketTypeTable
@@ -86,7 +86,8 @@ def load_plan(path: Path | None, owner: Owner) -> FilePlan:
     """Read and check a plan; None: there is none. PINs are hashed here, which takes a while: not for the event loop.
 
     Raises:
-        BadFeed: it cannot be read, or names every problem in it.
+        LinkDown: it cannot be read.
+        BadFeed: names every problem in it.
     """
     raw = b"" if path is None else _read(path)
     name = path.name if path else "no plan"
@@ -105,7 +106,8 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as exc:
-        raise BadFeed(f"{path}: {exc.strerror}; give the gate's user leave to read it") from exc
+        # No fault of the plan, which need not change for it to be mended.
+        raise LinkDown(f"{path}: {exc.strerror}; give the gate's user leave to read it") from exc
     if len(raw) > MAX_BYTES:
         raise BadFeed(f"{path.name}: longer than {MAX_BYTES} bytes; this is no plan")
     return raw

@@ -6,6 +6,7 @@ from the last cursor applied, whichever file that was.
 
 import asyncio
 import re
+import sqlite3
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -114,8 +115,10 @@ class Puller:
                         case None:
                             pass
                         case ResetLine():
+                            finished = False
                             self._store.hold(None)
                             await target.start_over()
+                            pace = Pace(total, 0, self._monotonic())
                         case CursorLine():
                             await target.session.commit(line.cursor, self._now())
                             finished = not line.more
@@ -129,6 +132,10 @@ class Puller:
                             await apply_change(target.session, line)
                 self._health.unknown += target.unknown
                 await target.close()
+        except sqlite3.DatabaseError as exc:
+            if building:  # in the process that builds it, and not in a session of the store
+                await self._store.give_up_damaged(exc, building=True)
+            raise
         finally:
             await tell_conflicts(self._store, self._host, conflicts, self._now())
         if finished and self.is_building():
@@ -157,7 +164,7 @@ class Puller:
         """Pull those ranges of the list alone in which it differs from the CRM's; False: only a new list mends it.
 
         Raises:
-            LinkDown, TokenRefused: the CRM was lost over it; nothing was changed.
+            LinkDown, TokenRefused: the CRM was lost over it; the ranges already pulled stay.
         """
         async with self._lock, self._store.session(building=self.is_building()) as session:
             healed = await heal_list(session, connector)

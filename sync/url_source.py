@@ -17,6 +17,7 @@ import httpx
 
 from config.fields import shown_url
 from sync.crm_brama import ANSWER_TIMEOUT_S, retry_after_s, translated
+from sync.cutting import Unpacker
 from sync.errors import LinkDown
 from sync.file_source import Seen, SeenFile, seen_file
 
@@ -45,6 +46,7 @@ class UrlSource:
         self._validators: dict[str, str] = {}
         self._digest = b""
         self._file: SeenFile | None = None
+        self._one_at_a_time = asyncio.Lock()
         self.looked_at = -math.inf
 
     async def close(self) -> None:
@@ -54,13 +56,14 @@ class UrlSource:
     async def look(self) -> Seen:
         """Return the file as it was last fetched, asking first where that is due; see `Source.look`."""
         loop = asyncio.get_running_loop()
-        if self._file is not None and await asyncio.to_thread(_now, self._file) != self._file:
-            self._file, self._validators = None, {}  # somebody has tidied up
-        if self._file is None or loop.time() >= self._due_at:
-            await self._ask()
-            self.looked_at, self._due_at = loop.time(), loop.time() + self._every_s
-        assert self._file is not None, "asked for with no validators, a file comes or it fails"  # noqa: S101
-        return Seen((self._file,), await self._plan())
+        async with self._one_at_a_time:  # two that fetch would write into each other's file
+            if self._file is not None and await asyncio.to_thread(_now, self._file) != self._file:
+                self._file, self._validators = None, {}  # somebody has tidied up
+            if self._file is None or loop.time() >= self._due_at:
+                await self._ask()
+                self.looked_at, self._due_at = loop.time(), loop.time() + self._every_s
+            assert self._file is not None, "asked for with no validators, a file comes or it fails"  # noqa: S101
+            return Seen((self._file,), await self._plan())
 
     async def changed(self, seen: Seen | None, wait_s: float) -> bool:
         """Ask as often as it is due until the file is another; see `Source.changed`."""
@@ -157,7 +160,7 @@ class _Download:
         path.unlink(missing_ok=True)
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         self._shown = shown
-        self._unpacker = zlib.decompressobj(wbits=31) if packed else None
+        self._unpacker = Unpacker(PART) if packed else None
         self._digest = hashlib.blake2b(digest_size=16)
         self._size = 0
 
@@ -174,16 +177,15 @@ class _Download:
             self._keep(chunk)
             return
         try:
-            while chunk:
-                self._keep(self._unpacker.decompress(chunk, PART))
-                chunk = self._unpacker.unconsumed_tail
+            for part in self._unpacker.unpack(chunk):
+                self._keep(part)
         except zlib.error as exc:
             raise LinkDown(f"crm.url: {self._shown}: its packing is broken ({exc})") from exc
 
     def end(self, chunk: bytes) -> bytes:
         """Take the last of it; return its digest."""
         self.feed(chunk)
-        if self._unpacker is not None and not self._unpacker.eof:
+        if self._unpacker is not None and not self._unpacker.whole:
             raise LinkDown(f"crm.url: {self._shown}: cut off before its end")
         self._file.close()
         return self._digest.digest()

@@ -265,6 +265,7 @@ class OpenEngine:
     """A gate's store and its sync engine, not yet running."""
 
     store: Store
+    puller: Puller
     engine: SyncEngine
     host: HostRecord
     health: CrmHealth
@@ -290,7 +291,7 @@ async def open_engine(folder: Path, url: str, identity: Identity, token: str, ne
             store, connector, puller, host, health, clock.now, sync_now=sync_now, accept=accept, sleep=short_nap
         )
         try:
-            yield OpenEngine(store, engine, host, health, clock, sync_now)
+            yield OpenEngine(store, puller, engine, host, health, clock, sync_now)
         finally:
             await connector.close()
     assert defects == []

@@ -70,6 +70,18 @@ async def test_a_line_that_is_not_as_it_should_be_is_left_to_the_models(tmp_path
     assert await build(tmp_path / "list.db", line) == [packed([line]).strip()]
 
 
+async def test_a_line_of_endless_depth_is_left_to_the_models(tmp_path: Path) -> None:
+    line = b'{"kind":"tickets","event":"e-1","rows":[],"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert await build(tmp_path / "list.db", line + b"\n") == [line]
+
+
+async def test_the_process_is_in_a_session_of_its_own(tmp_path: Path) -> None:
+    """So that Ctrl-C at a terminal reaches the gate alone."""
+    async with open_builder(tmp_path / "list.db", "identity"):
+        (child,) = children()
+        assert os.getsid(child.pid) == child.pid
+
+
 async def test_fields_that_are_not_known_are_counted(tmp_path: Path, book: Book) -> None:
     async with open_builder(tmp_path / "list.db", "identity") as builder:
         body = packed([{**book.tickets(1), "colour": "red"}, book.tickets(2), {**book.tickets(3), "a": 1, "b": [2]}])

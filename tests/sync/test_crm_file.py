@@ -1,12 +1,14 @@
 """A gate without a CRM: its real store, lane and sync engine on real files, and nobody else in the world."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -354,6 +356,25 @@ async def test_what_passes_by_itself_is_not_remembered(box: Box, monkeypatch: py
         await box.crm.look_over()
     monkeypatch.setattr(crm_file, "_listed", real)
     assert (await box.crm.look_over()).tickets == 1
+
+
+async def test_a_plan_that_may_not_be_read_is_not_remembered(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave to read it changes nothing by which the plan would be known for another."""
+    box.writes("code\nA\n")
+    box.writes("", "plan.toml")
+    real = Path.open
+
+    def refused(path: Path, *args: Any, **kwargs: Any) -> object:
+        if path.name == "plan.toml":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(LinkDown, match="give the gate's user leave to read it"):
+        await box.crm.look_over()
+    monkeypatch.setattr(Path, "open", real)
+    async with box.running():
+        await box.until_tickets(1)
 
 
 def _another_size(file: ListedFile) -> ListedFile:

@@ -1,5 +1,7 @@
 """Lines out of a stream of bytes, and what is said of a bad one."""
 
+import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.cutting import MAX_LINE_BYTES, whole_lines
+from sync.cutting import MAX_LINE_BYTES, MOST_BLANK, whole_lines
 from sync.errors import BadFeed
 from sync.lines import parse_line
 from sync.wire import CursorLine, TicketsLine
@@ -35,6 +37,45 @@ async def test_lines_are_the_same_wherever_the_stream_is_cut(texts: list[bytes],
 
 async def test_blank_lines_are_skipped() -> None:
     assert await lines_of(b"\n  \n{}\r\n\n") == [b"{}\r"]
+
+
+async def test_blank_lines_without_end_are_refused() -> None:
+    kept_alive = [b"\n" * MOST_BLANK, b"{}\n"] * 2
+    assert await lines_of(*kept_alive) == [b"{}", b"{}"]
+    with pytest.raises(BadFeed, match=f"more than {MOST_BLANK} blank lines"):
+        await lines_of(b"\n" * (MOST_BLANK + 1))
+
+
+async def test_a_chunk_of_many_lines_does_not_hold_the_loop() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    assert len(await lines_of(b"{}\n" * 1000)) == 1000
+    task.cancel()
+    assert turns >= 1000
+
+
+async def packed_lines_of(*parts: bytes) -> list[bytes]:
+    return [line async for line in whole_lines(chunks(*parts), "gzip")]
+
+
+async def test_a_packed_feed_may_have_several_members() -> None:
+    body = gzip.compress(b'{"a":') + gzip.compress(b"1}\n{}\n")
+    for at in range(len(body)):
+        assert await packed_lines_of(body[:at], body[at:]) == [b'{"a":1}', b"{}"]
+    with pytest.raises(BadFeed, match="cut in the middle of a line"):
+        await packed_lines_of(body[:-1])
+
+
+async def test_what_follows_a_packed_feed_is_refused() -> None:
+    with pytest.raises(BadFeed, match="packing is broken"):
+        await packed_lines_of(gzip.compress(b"{}\n") + b"and more")
 
 
 async def test_a_feed_that_ends_inside_a_line_is_cut() -> None:

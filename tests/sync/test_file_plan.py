@@ -8,7 +8,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from edge.core.barcodes import lookup_of, lookup_text
-from sync.errors import BadFeed
+from sync.errors import BadFeed, LinkDown
 from sync.file_plan import FilePlan, Owner, load_plan
 from sync.lines import parse_line
 from tests.sync.book import KEY
@@ -286,5 +286,6 @@ def test_a_plan_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_bytes(b"\xff")
     with pytest.raises(BadFeed, match=r"plan\.toml: not UTF-8 \(byte 0\)"):
         load_plan(tmp_path / "plan.toml", OWNER)
-    with pytest.raises(BadFeed, match=r"nowhere\.toml: No such file"):
+    with pytest.raises(LinkDown, match=r"nowhere\.toml: No such file") as found:
         load_plan(tmp_path / "nowhere.toml", OWNER)
+    assert not isinstance(found.value, BadFeed), "which would be remembered until the plan is another"

@@ -19,6 +19,7 @@ from crm.importer import import_rows
 from edge.core.fingerprint import Fingerprint
 from edge.store.store import Store
 from sync.engine import SyncEngine
+from sync.pull import Puller
 from tests.edge.store.test_whitelist import fresh_sum
 from tests.sync.rig import HostRecord, News, open_engine, served
 from tests.sync.test_converge import stocked
@@ -32,6 +33,7 @@ class Pair:
 
     central: Central
     store: Store
+    puller: Puller
     engine: SyncEngine
     host: HostRecord
     asked: list[str]
@@ -77,7 +79,7 @@ async def open_pair(folder: Path, *, ranges: bool = True) -> AsyncIterator[Pair]
         app.middlewares.append(noted)
         url = await opened.enter_async_context(served(app))
         gate = await opened.enter_async_context(open_engine(folder / "gate", url, identity, token, news))
-        yield Pair(central, gate.store, gate.engine, gate.host, asked)
+        yield Pair(central, gate.store, gate.puller, gate.engine, gate.host, asked)
 
 
 @asynccontextmanager
@@ -159,3 +161,35 @@ async def test_a_list_of_the_release_before_gets_its_sums(pair: Pair) -> None:
     assert pair.whole_lists == 1
     with closing(sqlite3.connect(pair.store.whitelist_path)) as db:
         assert db.execute("SELECT sum(tickets) FROM bucket").fetchone() == (COUNT,)
+
+
+async def test_a_list_of_the_release_before_is_not_taken_for_one_changed_by_hand(pair: Pair) -> None:
+    async with running(pair):
+        pass
+    pair.by_hand("DELETE FROM bucket")
+    for first in range(256):
+        assert await pair.puller.audit(first)
+    with closing(sqlite3.connect(pair.store.whitelist_path)) as db:
+        assert db.execute("SELECT sum(tickets) FROM bucket").fetchone() == (COUNT,)
+
+
+async def test_a_list_of_the_release_before_that_was_changed_by_hand_is_found(pair: Pair) -> None:
+    async with running(pair, "audit"):
+        pair.by_hand("UPDATE ticket SET state = 'blocked' WHERE id = 'T-7'", "DELETE FROM bucket")
+        await pair.until_same()
+    assert pair.whole_lists == 1
+
+
+async def test_a_page_that_the_audit_finds_damaged_has_the_list_pulled_anew(pair: Pair) -> None:
+    async with running(pair):
+        with closing(sqlite3.connect(pair.store.whitelist_path)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (page,) = db.execute("SELECT max(pageno) FROM dbstat WHERE name = 'ticket'").fetchone()
+        with pair.store.whitelist_path.open("r+b") as file:
+            file.seek((page - 1) * 4096)
+            file.write(b"\xff" * 4096)
+        with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+            await pair.engine.run_audit()
+        await pair.until_same()
+    assert pair.whole_lists == 2
+    assert pair.store.damaged_whitelist is not None

@@ -173,3 +173,21 @@ async def _damage(rig: Rig) -> None:
     with closing(sqlite3.connect(rig.store.whitelist_path)) as db, db:
         db.execute("UPDATE ticket SET state = 'nonsense'")
     await asyncio.sleep(0)
+
+
+async def test_the_crm_holds_the_request_while_a_list_waits_for_a_person(rig: Rig) -> None:
+    async with rig.running():
+        await hold(rig)
+    assert rig.crm.waits == [None, "30", "30"]
+
+
+async def test_a_held_list_is_not_given_up_for_a_row_of_the_one_in_use(rig: Rig) -> None:
+    async with rig.running():
+        await hold(rig)
+        with closing(sqlite3.connect(rig.store.whitelist_path)) as db, db:
+            db.execute("UPDATE ticket SET state = 'blocked' WHERE id = 'T-1'")
+        async with rig.running("audit"):
+            await rig.until_asked(4)
+        assert rig.store.data.held is not None
+        rig.accept.set()
+        await rig.until_at("k-2")

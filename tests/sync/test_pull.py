@@ -1,6 +1,8 @@
 """The change feed in: what becomes visible, when, and how a broken one is gone on from."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 from aiohttp import web
@@ -9,7 +11,7 @@ from sync.cutting import MAX_LINE_BYTES
 from sync.pull import Pace
 from sync.state import Progress
 from tests.sync.book import PLAN, Book, everything, packed
-from tests.sync.rig import CUT, Rig
+from tests.sync.rig import CUT, Feed, Rig
 
 
 async def test_a_list_is_pulled_and_judged_by(rig: Rig, book: Book) -> None:
@@ -217,3 +219,60 @@ def test_progress_is_told_with_its_rate_and_the_time_left(
 ) -> None:
     """A list that was gone on from at 100 tickets, ten seconds ago."""
     assert Pace(total, had=100, began_s=10.0).at(count, now_s) == told
+
+
+async def test_a_reset_after_the_last_cursor_puts_no_empty_list_in_place(rig: Rig, book: Book) -> None:
+    closed = {**PLAN[0], "status": "completed"}
+    first = everything(2, book=book)
+    rig.crm.answers([*first[:-1], closed, first[-1]], [*everything(2, "k-2"), {"kind": "reset"}])
+    async with rig.running():
+        await rig.until_asked(3)
+        assert (rig.store.data.cursor, rig.store.data.tickets) == ("k-1", 2)
+
+
+async def test_the_rate_is_that_of_the_list_that_is_begun_anew(rig: Rig, book: Book) -> None:
+    hold = asyncio.Event()
+    again: Feed = [{"kind": "reset"}, *PLAN, book.tickets(1), book.cursor("n-1", more=True), hold]
+    rig.crm.answers([{"kind": "reset"}, *PLAN, Book().tickets(1, 2, 3), book.cursor("s-1", more=True), CUT], again)
+    async with rig.running():
+        await rig.until(lambda: rig.health.progress is not None and rig.health.progress.tickets == 1)
+        assert rig.health.progress is not None
+        assert rig.health.progress.per_s > 0
+        hold.set()
+
+
+@pytest.mark.parametrize("how", ["header", "page", "later"])
+async def test_an_unfinished_list_that_is_damaged_is_begun_anew(rig: Rig, book: Book, how: str) -> None:
+    path = rig.store.building_path
+    numbers = range(1, 1001)
+    rig.crm.answers([{"kind": "reset"}, *PLAN, Book().tickets(*numbers), book.cursor("s-1", more=True), CUT])
+    rig.sleeper.naps = 0
+    async with rig.running():
+        await rig.until(lambda: bool(rig.sleeper.delays))
+    match how:
+        case "header":
+            path.write_bytes(b"no database" * 1000)
+        case "page":  # which only the process meets that builds the list
+            content = path.read_bytes()
+            path.write_bytes(content[: 15 * 4096] + b"\xff" * (len(content) - 15 * 4096))
+            rig.crm.answers([book.tickets(*numbers), book.cursor("s-2")])
+        case _:
+            with closing(sqlite3.connect(path)) as db:
+                db.execute("PRAGMA user_version=99")
+    rig.crm.answers(everything(2, "k-1", book))
+    rig.sleeper.naps = 50
+    async with rig.running():
+        await rig.until_at("k-1")
+        await rig.until_asked(4 if how == "page" else 3)
+    assert rig.crm.asked == [None, *(["s-1"] if how == "page" else []), None, "k-1"]
+
+
+async def test_a_disk_that_takes_no_list_is_said_and_the_crm_not_asked_without_pause(rig: Rig) -> None:
+    rig.store.building_path.mkdir()
+    rig.sleeper.naps = 3
+    async with rig.running():
+        await rig.until(lambda: len(rig.sleeper.delays) == 4)
+    assert rig.health.error == (
+        "what the CRM sends cannot be kept: unable to open database file; see what the box is short of"
+    )
+    assert rig.sleeper.delays[3] > 3.9

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from edge.store.outbox import NotParked, drop_parked, parked_scans, retry_parked
+from sync import engine
 from tests.sync.book import Book, everything
 from tests.sync.rig import START, Rig
 
@@ -258,3 +259,43 @@ async def test_a_conflict_before_a_cut_is_not_lost(rig: Rig, book: Book) -> None
     async with rig.running():
         await rig.until(lambda: bool(rig.host.shown))
     assert rig.host.shown[0].ticket_id == "T-1"
+
+
+async def test_a_parked_scan_at_which_the_crm_fails_again_is_in_nobodys_way(rig: Rig) -> None:
+    refusing(rig, "s-1")
+    await record(rig, 1)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 1)
+
+        def judge(scans: Scans) -> dict[str, Any] | web.Response:
+            failing = any(scan["scan_id"] == "s-1" for scan in scans)
+            return web.Response(status=500) if failing else rig.crm.take_all(scans)
+
+        rig.crm.on_scans = judge
+        await rig.store.write(lambda tx: retry_parked(tx, None))
+        await rig.until(lambda: len(rig.crm.got) == 2)
+        await rig.offer(2, "s-2")
+        await rig.until(lambda: rig.acked == 2)
+
+
+async def test_an_answer_that_cannot_be_kept_is_asked_for_again_with_growing_delays(rig: Rig) -> None:
+    await record(rig, 2)
+    rig.sleeper.naps = 3
+    await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=ON"))
+    async with rig.running("scans"):
+        await rig.until(lambda: len(rig.sleeper.delays) == 4)
+    assert rig.sleeper.delays[3] > 3.9
+    await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=OFF"))
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 2)
+
+
+async def test_a_crm_that_takes_few_at_once_is_not_offered_many_each_time(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BATCH", 16)
+    rig.crm.on_scans = lambda scans: web.Response(status=413) if len(scans) > 1 else rig.crm.take_all(scans)
+    await record(rig, 10)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 10)
+    assert len(rig.sleeper.delays) < 15

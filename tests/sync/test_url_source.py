@@ -231,3 +231,19 @@ async def test_nobody_there_is_said_without_passwords(tmp_path: Path) -> None:
     with pytest.raises(LinkDown, match=r"^crm.url: http://127.0.0.1:9/list\.csv cannot be reached: no connection"):
         await source.look()
     await source.close()
+
+
+async def test_two_that_look_at_once_have_the_file_fetched_once(seller: Seller, source: UrlSource) -> None:
+    """Whoever pulls the list and whoever files scans: the file of one must not be cut short by the other."""
+    patient = seller.source(every_s=HOURS_S)
+    first, second = await asyncio.gather(patient.look(), patient.look())
+    await patient.close()
+    assert first == second
+    assert len(seller.asked) == 1
+
+
+async def test_a_packed_file_may_have_several_members(seller: Seller, source: UrlSource) -> None:
+    packed = gzip.compress(LIST) + gzip.compress(b"B\n")
+    seller.answer = a_file(packed, **{"Content-Encoding": "gzip"})
+    (file,) = (await source.look()).files
+    assert file.path.read_bytes() == LIST + b"B\n"

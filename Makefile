@@ -16,6 +16,9 @@ need = { $(2); } >/dev/null 2>&1 || { \
 can_build = command -v gcc && test -e /usr/include/linux/input.h && \
 	$(PYTHON) -c 'import os$(comma) sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
 
+# Each test run and bench starts a server of its own; Debian puts the programs where no PATH looks.
+can_serve = command -v initdb || ls /usr/lib/postgresql/*/bin/initdb
+
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml
@@ -40,6 +43,7 @@ test: setup check
 	@$(call need,chromium fonts-dejavu-core,command -v chromium)
 	@$(call need,libxkbcommon0,$(BIN)/python -c 'import ctypes; ctypes.CDLL("libxkbcommon.so.0")')
 	@$(call need,libzbar0,$(BIN)/python -c 'import ctypes; ctypes.CDLL("libzbar.so.0")')
+	@$(call need,postgresql,$(call can_serve))
 	$(BIN)/pytest -n auto
 
 # The emulators, and what the machine in them is built with; some lie where a plain user's PATH does not look.
@@ -57,6 +61,7 @@ test-network: setup
 	BRAMA_SCHEDULES=200 $(BIN)/pytest -n auto tests/sync/test_converge.py
 
 bench: setup
+	@$(call need,postgresql,$(call can_serve))
 	$(BIN)/python -m bench $(ARGS)
 
 clean:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
+from crm.dialect import is_away
 from crm.errors import BadInput, Denied, NotFound
 
 _log = logging.getLogger(__name__)
@@ -33,11 +34,17 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if exc.status < 400:
             raise
         return _error(exc.status, (exc.reason or "error").lower().replace(" ", "_"), exc.text or exc.reason)
-    except Exception:
-        _log.exception("%s %s failed", request.method, request.path)
+    except Exception as exc:
+        away = is_away(exc)
+        if away:
+            _log.warning("%s %s: the database does not answer: %s", request.method, request.path, exc)
+        else:
+            _log.exception("%s %s failed", request.method, request.path)
         if STARTED in request:
             # A second answer cannot follow half of one: aiohttp cuts the connection.
             raise
+        if away:
+            return _error(503, "database_away", "the CRM's database does not answer; try again later")
         return _error(500, "internal", "the CRM could not do this; try again, and look at its log")
 
 

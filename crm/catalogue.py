@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm import schema
-from crm.database import Read, Write
 from crm.dialect import upsert
+from crm.schema import storable
+from crm.transactions import Read, Write
 from sync.wire import (
     AssignmentLine,
     CheckpointLine,
@@ -46,7 +47,8 @@ async def put(tx: Write, thing: Thing) -> None:
 async def get(tx: Read, kind: str, thing_id: str) -> Thing | None:
     """Return the thing of this kind (`event`, `ticket_type`, `checkpoint`, `controller`) and id."""
     table, model = _TABLES[kind]
-    row = (await tx.connection.execute(sa.select(table).where(table.c.id == thing_id))).mappings().first()
+    query = sa.select(table).where(table.c.id == storable(thing_id))
+    row = (await tx.connection.execute(query)).mappings().first()
     return model.model_validate(dict(row)) if row else None
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from crm import schema
-from crm.database import Write
+from crm.transactions import Write
 from edge.core.admission import over_limit
 from edge.core.hours import local_day
 from edge.core.model import Direction, EntryPolicy, Per, Reentry, Use
@@ -24,31 +24,36 @@ TicketAt = tuple[str, str]
 
 async def judge(tx: Write, touched: Iterable[TicketAt]) -> None:
     """Bring the conflicts of these tickets up to date, and tell new ones to the devices that take part."""
-    for ticket_id, event in sorted(set(touched)):
-        made = schema.admission.c
-        query = sa.select(schema.admission).where(made.ticket_id == ticket_id, made.event == event)
-        rows = await tx.rows(query.order_by(made.at, made.scan_id))
-        table = schema.conflict.c
-        known_query = sa.select(table.scan_id, table.withdrawn_at).where(
-            table.ticket_id == ticket_id, table.event == event
-        )
-        known = {row.scan_id: row.withdrawn_at for row in await tx.rows(known_query)}
+    tickets = sorted(set(touched))
+    if not tickets:
+        return
+    made, table = schema.admission.c, schema.conflict.c
+    stood: dict[TicketAt, list[Any]] = {each: [] for each in tickets}
+    query = sa.select(schema.admission).where(sa.tuple_(made.ticket_id, made.event).in_(tickets))
+    for row in await tx.rows(query.order_by(made.at, made.scan_id)):
+        stood[row.ticket_id, row.event].append(row)
+    known: dict[TicketAt, dict[str, Any]] = {each: {} for each in tickets}
+    query = sa.select(table.ticket_id, table.event, table.scan_id, table.withdrawn_at)
+    for row in await tx.rows(query.where(sa.tuple_(table.ticket_id, table.event).in_(tickets))):
+        known[row.ticket_id, row.event][row.scan_id] = row.withdrawn_at
+    for (ticket_id, event), rows in stood.items():
         found: list[ConflictLine] = []
         if len({row.device for row in rows}) > 1:
             found = offences(ticket_id, event, rows, await _policy(tx, ticket_id, event), await _zone(tx, event))
-        await _record(tx, known, found)
+        await _record(tx, known[ticket_id, event], found)
 
 
-async def those_of(tx: Write, touched: Iterable[TicketAt], scan_ids: set[str]) -> list[ConflictModel]:
-    """Return the standing conflicts of these tickets in which one of these scans takes part."""
-    table = schema.conflict.c
+async def those_of(tx: Write, touched: Iterable[TicketAt]) -> list[ConflictModel]:
+    """Return the standing conflicts of these tickets, in the order found."""
     tickets = {ticket_id for ticket_id, _ in touched}
+    if not tickets:
+        return []
+    table = schema.conflict.c
     query = sa.select(table.line).where(table.ticket_id.in_(tickets), table.withdrawn_at.is_(None))
     lines = [ConflictLine.model_validate_json(row.line) for row in await tx.rows(query.order_by(table.found_at))]
     return [
         ConflictModel(scan_id=line.scan_id, ticket_id=line.ticket_id, event=line.event, scans=line.scans)
         for line in lines
-        if any(scan.scan_id in scan_ids for scan in line.scans)
     ]
 
 

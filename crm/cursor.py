@@ -7,12 +7,13 @@ of event and lookup, those up to `event`, `lookup`, as at `seq` too: `held` is t
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from crm.database import Read
 from crm.errors import Denied
+from crm.transactions import Moment
 from edge.core.fingerprint import Fingerprint
 
 _MAX_CHARS = 1000
@@ -72,21 +73,21 @@ def _place(parts: list[Any]) -> Place:
     if phase is Phase.FEED:
         return Place(epoch, seq)
     count, total, event, lookup, scan_id = parts[3:8]
-    if not isinstance(count, int) or count < 0 or not f"{event}{scan_id}".isascii():
+    if not isinstance(count, int) or count < 0 or not re.fullmatch(r"[!-~]*", f"{event}{scan_id}"):
         raise ValueError("not a cursor")
     held = Fingerprint.parse(count, str(total))
     return Place(epoch, seq, phase, held, str(event), bytes.fromhex(str(lookup)), str(scan_id))
 
 
-def check_place(place: Place, tx: Read) -> None:
-    """Check that the feed still reaches back to this place.
+def check_place(place: Place, moment: Moment) -> None:
+    """Check that the feed reached back to this place at a moment.
 
     Raises:
         Denied: 410, the gate must start again without `since`.
     """
-    if place.epoch != tx.organiser.epoch:
+    if place.epoch != moment.organiser.epoch:
         raise Denied(410, "cursor_of_another_crm", "this cursor is of another CRM: start again without since")
-    if place.seq > tx.seq:
+    if place.seq > moment.seq:
         raise Denied(410, "cursor_ahead", "this cursor is ahead of this CRM, which was restored: start again")
-    if place.seq < tx.pruned_seq:
+    if place.seq < moment.pruned_seq:
         raise Denied(410, "cursor_too_old", "the feed no longer reaches back to this cursor: start again without since")

@@ -6,12 +6,10 @@ gapless and in commit order, and the list's count and fingerprint are always tho
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -21,9 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crm import schema
-from crm.bell import Bell
-from crm.dialect import for_writing, make_engine, make_file, parse_url
+from crm.dialect import for_writing, has_one_writer, lock_migrations, make_engine, make_file, parse_url
 from crm.errors import BadInput
+from crm.follower import Follower
+from crm.transactions import Organiser, Read, Write
 from edge.core.barcodes import KEY_BYTES
 from edge.core.fingerprint import Fingerprint
 
@@ -38,81 +37,13 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Organiser:
-    """Whose central this is; `lookup_key` is 32 bytes, `epoch` names this database in every cursor."""
-
-    name: str
-    lookup_key: bytes
-    epoch: str
-
-
-@dataclass(slots=True)
-class Read:
-    """A read transaction: all it sees is of one moment, at which the feed stood at `seq`."""
-
-    connection: AsyncConnection
-    organiser: Organiser
-    now: datetime
-    seq: int
-    pruned_seq: int
-    listed: Fingerprint
-
-    async def rows(self, query: sa.Executable) -> Sequence[sa.Row[Any]]:
-        """Return all rows of a query."""
-        return (await self.connection.execute(query)).all()
-
-    async def row(self, query: sa.Executable) -> sa.Row[Any] | None:
-        """Return the first row of a query, if there is one."""
-        return (await self.connection.execute(query)).first()
-
-
-@dataclass(slots=True)
-class Write(Read):
-    """A write transaction; `say` adds to the feed, `listed` is moved by whoever changes tickets."""
-
-    said: list[dict[str, Any]] = field(default_factory=list)
-
-    def say(
-        self, kind: str, line: str, *, to: str | None = None, not_to: str | None = None, before: Any = None
-    ) -> None:
-        """Add a line to the feed: to one device, to all but one, or to all; call after `listed` has moved."""
-        self.seq += 1
-        self.said.append(
-            {
-                "seq": self.seq,
-                "kind": kind,
-                "line": line,
-                "only_device": to,
-                "not_device": not_to,
-                "before": before,
-                "tickets": self.listed.count,
-                "fingerprint": self.listed.hex(),
-                "at": self.now,
-            }
-        )
-
-    async def store_feed(self) -> None:
-        """Write the lines said and the state reached."""
-        if self.said:
-            await self.connection.execute(sa.insert(schema.change), self.said)
-        await self.connection.execute(
-            sa.update(schema.feed_state).values(
-                seq=self.seq,
-                pruned_seq=self.pruned_seq,
-                tickets=self.listed.count,
-                fingerprint=self.listed.hex(),
-            )
-        )
-
-
 class Database:
     """Read and write transactions on the central's database; make it with `open_database`."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock, organiser: Organiser) -> None:
         self.clock = clock
-        self.bell = Bell()
         self.organiser = organiser
+        self.follower = Follower(self.read, engine)
         self._engine = engine
         self._writer = for_writing(engine)
         # One writer at a time is all that a feed in commit order allows; waiting here is fair, in the database not.
@@ -124,7 +55,8 @@ class Database:
         async with self._engine.begin() as connection:
             state = (await connection.execute(sa.select(schema.feed_state))).one()
             listed = Fingerprint.parse(state.tickets, state.fingerprint)
-            yield Read(connection, self.organiser, self.clock(), state.seq, state.pruned_seq, listed)
+            now = self.clock()
+            yield Read(self.organiser, now, state.seq, state.pruned_seq, listed, state.devices, connection)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Write, None]:
@@ -133,10 +65,18 @@ class Database:
             # The lock on this one row is what puts writers in line where the database has no single writer.
             state = (await connection.execute(sa.select(schema.feed_state).with_for_update())).one()
             listed = Fingerprint.parse(state.tickets, state.fingerprint)
-            tx = Write(connection, self.organiser, self.clock(), state.seq, state.pruned_seq, listed)
+            now = self.clock()
+            tx = Write(self.organiser, now, state.seq, state.pruned_seq, listed, state.devices, connection)
             yield tx
             await tx.store_feed()
-        self.bell.ring()
+        self.follower.ring(devices=tx.devices != state.devices)
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncGenerator[AsyncConnection, None]:
+        """Open a transaction that writes what the feed does not tell, and so need not wait for those that write it."""
+        turn = self._turn if has_one_writer(self._engine) else nullcontext()
+        async with turn, self._writer.begin() as connection:
+            yield connection
 
 
 @asynccontextmanager
@@ -154,27 +94,32 @@ async def open_database(
     try:
         try:
             async with for_writing(engine).begin() as connection:
-                await connection.run_sync(_migrate)
+                await lock_migrations(connection)
+                await connection.run_sync(migrate)
                 found = await _organiser(connection, organiser, clock())
-        except DBAPIError as exc:
-            raise BadInput("db", f"cannot open {url.database}: {exc.orig}; check the path and its permissions") from exc
+        except (DBAPIError, OSError) as exc:
+            why = exc.orig if isinstance(exc, DBAPIError) else exc
+            what = url.render_as_string() if "://" in str(path_or_url) else url.database
+            raise BadInput("db", f"cannot open {what}: {why}; check the path and its permissions") from exc
         database = Database(engine, clock, found)
+        await database.follower.begin()
         # Not in a task group, which would wrap whatever the caller raises; it is awaited here all the same.
-        watcher = asyncio.create_task(database.bell.watch(engine), name="bell")
+        watcher = asyncio.create_task(database.follower.run(), name="follower")
         try:
             yield database
         finally:
-            database.bell.stop()
+            database.follower.stop()
             await watcher
     finally:
         await engine.dispose()
 
 
-def _migrate(connection: Connection) -> None:
+def migrate(connection: Connection, version: str = "head") -> None:
+    """Bring the tables up to a version, within the connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS_PATH).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)
 
 
 async def _organiser(connection: AsyncConnection, name: str, now: datetime) -> Organiser:

@@ -1,29 +1,41 @@
 """The one place that knows which database this is.
 
 SQLite (3.35 or newer): WAL, foreign keys, full sync, since an acknowledged scan may not be lost; a writer takes its
-lock at BEGIN, so that a read never has to grow into a write and fail. Any other database does with the SQL of the
-rest; PostgreSQL needs its async driver installed (`postgresql+asyncpg://`).
+lock at BEGIN, so that a read never has to grow into a write and fail.
+
+PostgreSQL (15 or newer, through asyncpg): a read sees one moment (REPEATABLE READ); a writer waits for the lock on
+the feed's row and must then see what the one before it wrote, and so has READ COMMITTED. Commits that move the feed
+are announced (NOTIFY), so that another process need not look for them often.
 """
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from crm.errors import BadInput
 
 BUSY_TIMEOUT_MS = 15_000
+LOOK_S = 0.05
+"""How often the commits of other processes are looked for where the database does not announce them."""
+LOOK_ANNOUNCED_S = 2.0
+"""The same where it does: a pooler between, for one, may let no announcement through."""
 _WRITES = "brama_writes"
+_CHANNEL = "brama_feed"
+_MIGRATION_LOCK = 0x6272616D61  # any number will do that no other program on this database uses
 _PRAGMAS = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
 )
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
@@ -86,8 +98,21 @@ def make_engine(url: sa.URL) -> AsyncEngine:
 
 
 def for_writing(engine: AsyncEngine) -> AsyncEngine:
-    """Return the same engine, whose transactions take the write lock as they begin."""
-    return engine.execution_options(**{_WRITES: True})
+    """Return the same engine, whose transactions may write: see above."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_WRITES: True})
+    return engine.execution_options(isolation_level="READ COMMITTED")
+
+
+def has_one_writer(engine: AsyncEngine) -> bool:
+    """Tell whether the database lets one transaction write at a time, whatever it writes."""
+    return engine.dialect.name == "sqlite"
+
+
+async def lock_migrations(connection: AsyncConnection) -> None:
+    """Have processes that open a new database at once make it one after the other; holds until the commit."""
+    if connection.dialect.name != "sqlite":
+        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 
 def upsert(connection: AsyncConnection, table: sa.Table) -> Any:
@@ -99,14 +124,56 @@ def upsert(connection: AsyncConnection, table: sa.Table) -> Any:
     return statement.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
-async def commit_mark(connection: AsyncConnection) -> int:
-    """Return a number that differs once any other connection or process has committed a change.
+def by_code_point(column: sa.ColumnElement[str], connection: AsyncConnection) -> sa.ColumnElement[str]:
+    """Return a text column that compares and sorts as Python's texts do, whatever the database's language is."""
+    return column if connection.dialect.name == "sqlite" else column.collate("C")
 
-    SQLite: `PRAGMA data_version`, which is for one connection only to compare with its own earlier answers.
-    Elsewhere: the feed's seq.
+
+async def announce(connection: AsyncConnection) -> None:
+    """Tell the listeners of other connections of this transaction, once it commits."""
+    if connection.dialect.name != "sqlite":
+        await connection.execute(sa.select(sa.func.pg_notify(_CHANNEL, "")))
+
+
+@asynccontextmanager
+async def listening(engine: AsyncEngine, heard: Callable[[], None]) -> AsyncGenerator[Callable[[], float | None]]:
+    """Call `heard` after each announced commit, and when no more can be heard.
+
+    Yield what tells how long to go without hearing before looking, in seconds; None: listen anew.
+
+    Raises:
+        SQLAlchemyError, OSError: the database cannot be reached.
     """
-    query = "PRAGMA data_version" if connection.dialect.name == "sqlite" else "SELECT seq FROM feed_state"
-    return int((await connection.execute(sa.text(query))).scalar_one())
+    if engine.dialect.name == "sqlite":
+        yield lambda: LOOK_S
+        return
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        driver.add_termination_listener(lambda *_: heard())
+        try:
+            await _listen(driver, heard)
+            yield lambda: None if driver.is_closed() else LOOK_ANNOUNCED_S
+        finally:
+            # Not back into the pool, with its listeners.
+            await connection.invalidate()
+
+
+async def _listen(driver: Any, heard: Callable[[], None]) -> None:
+    import asyncpg
+
+    try:
+        await driver.add_listener(_CHANNEL, lambda *_: heard())
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        raise ConnectionError(f"cannot listen: {exc}") from exc
+
+
+def is_away(exc: BaseException) -> bool:
+    """Tell whether this says that the database cannot be reached, or has no time, and so may answer later."""
+    if isinstance(exc, DBAPIError) and not isinstance(exc, OperationalError):
+        state = str(getattr(exc.orig, "sqlstate", None) or "")
+        # PostgreSQL's classes: 08 connection, 53 resources (too many connections), 57 somebody stops or starts it.
+        return exc.connection_invalidated or state.startswith(("08", "53", "57"))
+    return isinstance(exc, OSError | OperationalError | NoConnection)
 
 
 def _set_up(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -1,8 +1,8 @@
-"""Devices: enrolled once with a code, known by a token of which only the hash is kept, heard of by heartbeats."""
+"""Devices: enrolled once with a code, revoked, heard of by heartbeats."""
 
-import hashlib
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,8 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm import catalogue, schema
-from crm.database import Database, Read
+from crm.database import Database
+from crm.devices import Device, hash_of
+from crm.dialect import upsert
 from crm.errors import BadInput, Denied, NotFound
+from crm.schema import storable
 from crm.service import new_id
 from sync.wire import AssignmentLine, DeviceModel, EnrolmentCode
 
@@ -22,24 +25,19 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_CHARS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """An enrolled box."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled(Device):
     """What a box is handed once; `token` is nowhere to be read again."""
 
     token: str
 
 
-def _hash(secret: str) -> str:
-    # Random secrets of 60 bits and more need no slow hash; one digest finds the row.
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a device says of its health."""
+
+    device: str
+    health: dict[str, Any]
 
 
 def _bare(code: str) -> str:
@@ -69,7 +67,7 @@ async def make_enrolment_code(
             raise NotFound("checkpoint", f"no checkpoint has the id {checkpoint}; see brama crm checkpoint list")
         await tx.connection.execute(
             sa.insert(schema.enrolment_code).values(
-                code_hash=_hash(raw),
+                code_hash=hash_of(raw),
                 name=name,
                 checkpoint=checkpoint,
                 created_at=tx.now,
@@ -87,22 +85,22 @@ async def enrol(db: Database, code: str, about: DeviceModel) -> Enrolled:
     """
     table = schema.enrolment_code
     async with db.write() as tx:
-        row = await tx.row(sa.select(table).where(table.c.code_hash == _hash(_bare(code))))
+        row = await tx.row(sa.select(table).where(table.c.code_hash == hash_of(_bare(code))))
         if row is None:
             raise Denied(403, "code_unknown", "code: no such enrolment code; check it, or make a new one in the CRM")
         if row.used_at is not None:
             raise Denied(403, "code_used", "code: it has enrolled a device already; make a new one in the CRM")
         if tx.now >= row.expires_at:
             raise Denied(403, "code_expired", "code: it is too old; make a new one in the CRM")
-        made = Enrolled(new_id("d"), row.name or about.name or "Gate", secrets.token_urlsafe(32))
+        made = Enrolled(new_id("d"), row.name or storable(about.name) or "Gate", token=secrets.token_urlsafe(32))
         await tx.connection.execute(
             sa.insert(schema.device).values(
                 id=made.id,
                 name=made.name,
-                hardware=about.hardware,
-                serial=about.serial,
-                software=about.software,
-                token_hash=_hash(made.token),
+                hardware=about.hardware and storable(about.hardware),
+                serial=about.serial and storable(about.serial),
+                software=about.software and storable(about.software),
+                token_hash=hash_of(made.token),
                 enrolled_at=tx.now,
                 last_seq=0,
                 faults=0,
@@ -111,24 +109,10 @@ async def enrol(db: Database, code: str, about: DeviceModel) -> Enrolled:
         await tx.connection.execute(
             sa.update(table).where(table.c.code_hash == row.code_hash).values(used_at=tx.now, device=made.id)
         )
+        tx.devices += 1
         if row.checkpoint is not None:
             await catalogue.assign(tx, AssignmentLine(device=made.id, checkpoint=row.checkpoint))
     return made
-
-
-async def device_of_token(tx: Read, token: str) -> Device:
-    """Return whose token this is.
-
-    Raises:
-        Denied: 401 `token_unknown` or `token_revoked`.
-    """
-    table = schema.device.c
-    row = await tx.row(sa.select(table.id, table.name, table.revoked_at).where(table.token_hash == _hash(token)))
-    if row is None:
-        raise Denied(401, "token_unknown", "this token is not known here: enrol the device")
-    if row.revoked_at is not None:
-        raise Denied(401, "token_revoked", "this device has been revoked: enrol it anew if that was a mistake")
-    return Device(row.id, row.name)
 
 
 async def revoke_device(db: Database, device: str) -> None:
@@ -139,14 +123,17 @@ async def revoke_device(db: Database, device: str) -> None:
             raise NotFound("device", f"no device has the id {device}; see brama crm device list")
         unrevoked = sa.and_(table.c.id == device, table.c.revoked_at.is_(None))
         await tx.connection.execute(sa.update(table).where(unrevoked).values(revoked_at=tx.now))
+        tx.devices += 1
 
 
-async def keep_heartbeat(db: Database, device: str, health: dict[str, Any]) -> datetime:
-    """Keep what a device says of its health in place of what it said before; return the time now."""
-    table = schema.heartbeat
-    async with db.write() as tx:
-        # Written as ASCII: whatever escapes the JSON held, the text can be stored.
-        text = json.dumps(health)
-        await tx.connection.execute(sa.delete(table).where(table.c.device == device))
-        await tx.connection.execute(sa.insert(table).values(device=device, at=tx.now, health=text))
-    return tx.now
+async def keep_heartbeats(db: Database, beats: Sequence[Heartbeat]) -> list[datetime]:
+    """Keep what devices say of their health in place of what they said before; return the time now for each.
+
+    The feed tells none of it, and its writers do not wait for it.
+    """
+    # Written as ASCII: whatever escapes the JSON held, the text can be stored. The last of a device counts.
+    newest = {beat.device: json.dumps(beat.health) for beat in beats}
+    async with db.aside() as connection:
+        rows = [{"device": each, "at": db.clock(), "health": health} for each, health in sorted(newest.items())]
+        await connection.execute(upsert(connection, schema.heartbeat), rows)
+    return [db.clock()] * len(beats)

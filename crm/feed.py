@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from crm import schema
 from crm.catalogue import catalogue_lines
 from crm.cursor import EMPTY, Phase, Place, check_place
-from crm.database import Read
+from crm.dialect import by_code_point
+from crm.tail import Tail
 from crm.tickets import COLUMNS
+from crm.transactions import Moment, Read
 from edge.core.barcodes import lookup_texts, parse_lookup
 from edge.core.fingerprint import Fingerprint, row_digest, row_digests
 from sync.instants import write_instant
@@ -78,12 +80,30 @@ async def step(tx: Read, device: str, place: Place | None, sizes: Sizes = SIZES)
     return here
 
 
-def cursor_line(here: Step, tx: Read) -> str:
-    """Write the cursor line that ends a step."""
+def step_of_tail(tail: Tail, moment: Moment, device: str, place: Place, sizes: Sizes = SIZES) -> Step:
+    """Do as `step` would have done at `moment`, for a place in the feed that the tail reaches back to."""
+    here = Step([], place, listed=moment.listed)
+    last = None
+    for change in tail.after(place.seq, min(sizes.changes, moment.seq - place.seq)):
+        if here.bulk >= sizes.lines:
+            break
+        if change.is_for(device):
+            here.lines.append(change.line)
+            here.bulk += change.kind == "tickets"
+        last = change
+    if last is not None:
+        here.place = replace(place, seq=last.seq)
+        here.listed = Fingerprint.parse(last.tickets, last.fingerprint)
+    here.more = here.place.seq < moment.seq
+    return here
+
+
+def cursor_line(here: Step, moment: Moment) -> str:
+    """Write the cursor line that ends a step made at `moment`."""
     line = {
         "kind": "cursor",
         "cursor": here.place.write(),
-        "at": write_instant(tx.now),
+        "at": write_instant(moment.now),
         "more": here.more,
         "tickets": here.listed.count,
         "fingerprint": here.listed.hex(),
@@ -151,8 +171,8 @@ async def _tickets(tx: Read, here: Step, most: int) -> None:
         here.bulk += 1
         here.place = replace(place, lookup=rows[-1].lookup, held=place.held.joined(part))
         return
-    query_event = sa.select(schema.event.c.id).where(schema.event.c.id > place.event)
-    following = await tx.row(query_event.order_by(schema.event.c.id).limit(1))
+    event = by_code_point(schema.event.c.id, tx.connection)  # the order in which `Place.covers` compares
+    following = await tx.row(sa.select(schema.event.c.id).where(event > place.event).order_by(event).limit(1))
     if following:
         here.place = replace(place, event=following.id, lookup=b"")
     else:

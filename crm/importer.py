@@ -6,57 +6,33 @@ leaves a list that importing again completes.
 """
 
 import asyncio
-import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, TextIO
 from zoneinfo import ZoneInfo
 
 from crm import catalogue
-from crm.database import Database, Read
+from crm.database import Database
 from crm.errors import BadInput, NotFound
-from crm.instants import read_instant
+from crm.schema import is_storable
 from crm.staging import Staging
-from crm.tickets import TicketRecord, id_taken, ids_of_lookups, lookups_of_ids, put_tickets
-from edge.core.barcodes import is_readable, lookup_of, lookup_text
-from edge.core.model import TicketState
-from sync.instants import write_instant
+from crm.tickets import TicketRecord, id_taken, ids_of_lookups, lookups_of_ids, put_tickets, unstorable
+from crm.transactions import Read
+from sync.barcode_file import (
+    MAX_TEXT,
+    BadFile,
+    ImportRow,
+    KnownTypes,
+    Problem,
+    RowReader,
+    TicketFields,
+    csv_rows,
+    own_id,
+)
 from sync.wire import MAX_ROWS, EventLine
 
-_MAX_TEXT = 1000
-_MAX_ID = 200
-_MAX_CELL = 100_000
-
-
-class ImportRow(NamedTuple):
-    """One row of a list; only `code` is needed, and `type` where the event has several ticket types.
-
-    `type` is a ticket type's id or name. Instants are ISO 8601; without a zone they are the event's local time.
-    """
-
-    code: str
-    type: str | None = None
-    id: str | None = None
-    state: str | None = None
-    valid_from: str | None = None
-    valid_until: str | None = None
-    holder: str | None = None
-    seat: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with one row; `line` counts from 1, as an editor does (rows: from 1)."""
-
-    line: int
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.field}: {self.message}"
+__all__ = ["ImportResult", "ImportRow", "NothingImported", "Problem", "import_file", "import_rows"]
 
 
 @dataclass(slots=True)
@@ -121,55 +97,18 @@ async def import_file(
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return await _import(db, event, csv_rows(file), source, skip_bad, report)
+    except BadFile as exc:
+        raise BadInput(exc.field, exc.message) from exc
     except OSError as exc:
         raise BadInput("file", f"cannot read {path}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise BadInput("file", f"{path} is not UTF-8 (byte {exc.start}): save it as CSV UTF-8") from exc
 
 
-def csv_rows(file: TextIO) -> Iterator[tuple[int, ImportRow | Problem]]:
-    """Yield the rows of a CSV file with their line numbers; a row that is none comes as a problem.
-
-    Raises:
-        BadInput: the header will not do.
-    """
-    header = file.readline()
-    if not header.strip():
-        raise BadInput("header", "the file is empty; its first line names the columns, at least code")
-    delimiter = max(";,\t", key=header.count)
-    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter))]
-    if "code" not in names:
-        raise BadInput("code", f"no such column; the header has {', '.join(names)[:200]}")
-    if doubled := {name for name in names if name in ImportRow._fields and names.count(name) > 1}:
-        raise BadInput(min(doubled), "the header names this column twice")
-    return _rows(file, names, delimiter)
-
-
-def _rows(file: TextIO, names: list[str], delimiter: str) -> Iterator[tuple[int, ImportRow | Problem]]:
-    csv.field_size_limit(_MAX_CELL)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    while True:
-        line = reader.line_num + 2
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as exc:
-            yield line, Problem(line, "line", f"not CSV: {exc}")
-            continue
-        if not any(cells):
-            continue
-        if len(cells) > len(names):
-            yield line, Problem(line, "line", f"{len(cells)} cells, but the header names {len(names)}")
-            continue
-        found = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if name in ImportRow._fields}
-        yield line, ImportRow(**{"code": "", **{name: cell for name, cell in found.items() if cell}})
-
-
 async def _import(
     db: Database, event: str, rows: Numbered, source: str | None, skip_bad: bool, report: Report
 ) -> ImportResult:
-    if source is not None and not 0 < len(source) <= _MAX_TEXT:
+    if source is not None and (not 0 < len(source) <= MAX_TEXT or not is_storable(source)):
         raise BadInput("source", "the seller's name, up to 1,000 characters")
     reader = await _reader(db, event, source)
     result = ImportResult()
@@ -188,12 +127,13 @@ async def _import(
     return result
 
 
-def _stage(reader: "_Reader", rows: Numbered, staging: Staging, result: ImportResult, report: Report) -> None:
+def _stage(reader: RowReader, rows: Numbered, staging: Staging, result: ImportResult, report: Report) -> None:
     for line, row in rows:
         result.read += 1
         found = reader.read(line, row) if isinstance(row, ImportRow) else row
-        if isinstance(found, TicketRecord):
-            fault = staging.put(line, found)
+        if isinstance(found, TicketFields):
+            record = TicketRecord.of(found)
+            fault = unstorable(record) or staging.put(line, record)
             found = Problem(line, *fault) if fault else found
         if isinstance(found, Problem):
             result.bad += 1
@@ -214,78 +154,16 @@ async def _check_ids(db: Database, staging: Staging, result: ImportResult, repor
 
 async def _with_held_ids(tx: Read, event: str, records: list[TicketRecord]) -> list[TicketRecord]:
     """Let tickets that the list names by no id keep the id under which they are held and may have been used."""
-    unnamed = {record.lookup for record in records if record.id == _own_id(record.lookup)}
+    unnamed = {record.lookup for record in records if record.id == own_id(record.lookup)}
     held = await ids_of_lookups(tx, event, unnamed) if unnamed else {}
     return [replace(record, id=held.get(record.lookup, record.id)) for record in records] if held else records
 
 
-def _own_id(lookup: bytes) -> str:
-    # Of the lookup alone: a code that stands for several events is one ticket there too.
-    return f"t-{lookup_text(lookup)}"
-
-
-async def _reader(db: Database, event: str, source: str | None) -> "_Reader":
+async def _reader(db: Database, event: str, source: str | None) -> RowReader:
     async with db.read() as tx:
         found = await catalogue.get(tx, "event", event)
         if not isinstance(found, EventLine):
             raise NotFound("event", f"no event has the id {event}; see brama crm event list")
         types = await catalogue.every(tx, "ticket_type", event)
-    names = {each.name.casefold(): each.id for each in types} | {each.id: each.id for each in types}
-    return _Reader(db.organiser.lookup_key, ZoneInfo(found.tz), names, source)
-
-
-class _Reader:
-    """Turns rows into tickets, or says what is wrong with them."""
-
-    def __init__(self, key: bytes, zone: ZoneInfo, types: dict[str, str], source: str | None) -> None:
-        self._key = key
-        self._zone = zone
-        self._types = types
-        self._only = next(iter(types.values())) if len(set(types.values())) == 1 else None
-        self._source = source
-
-    def read(self, line: int, row: ImportRow) -> TicketRecord | Problem:
-        try:
-            return self._record(row)
-        except BadInput as exc:
-            return Problem(line, exc.field, exc.message)
-
-    def _record(self, row: ImportRow) -> TicketRecord:
-        if not is_readable(row.code):
-            raise BadInput("code", "1 to 4,096 characters, at least one of which prints")
-        lookup = lookup_of(self._key, row.code)
-        state = (row.state or TicketState.VALID.value).lower()
-        if state not in list(TicketState):
-            raise BadInput("state", f"{state[:40]!r} is none of {', '.join(TicketState)}")
-        valid_from = self._instant("valid_from", row.valid_from)
-        valid_until = self._instant("valid_until", row.valid_until)
-        if valid_from and valid_until and valid_from >= valid_until:
-            raise BadInput("valid_until", "must be after valid_from")
-        for name in ("holder", "seat"):
-            if len(getattr(row, name) or "") > _MAX_TEXT:
-                raise BadInput(name, "at most 1,000 characters")
-        if row.id is not None and not 0 < len(row.id) <= _MAX_ID:
-            raise BadInput("id", "1 to 200 characters")
-        return TicketRecord(
-            lookup,
-            row.id or _own_id(lookup),
-            self._type(row.type),
-            state,
-            write_instant(valid_from) if valid_from else None,
-            write_instant(valid_until) if valid_until else None,
-            row.holder or None,
-            row.seat or None,
-            self._source,
-        )
-
-    def _type(self, name: str | None) -> str:
-        if name is None and self._only:
-            return self._only
-        found = self._types.get(name or "") or self._types.get((name or "").casefold())
-        if found is None:
-            known = ", ".join(sorted(set(self._types.values()))) or "none yet"
-            raise BadInput("type", f"{(name or '')[:40]!r} is no ticket type of this event; its types: {known}")
-        return found
-
-    def _instant(self, field: str, text: str | None) -> datetime | None:
-        return read_instant(field, text, self._zone) if text else None
+    known = KnownTypes({each.id: each.name for each in types})
+    return RowReader(db.organiser.lookup_key, ZoneInfo(found.tz), known, source)

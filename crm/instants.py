@@ -1,9 +1,10 @@
 """Instants as people write them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from crm.errors import BadInput
+from sync.instants import read_local_instant
 
 
 def read_instant(field: str, text: str, zone: ZoneInfo) -> datetime:
@@ -13,12 +14,9 @@ def read_instant(field: str, text: str, zone: ZoneInfo) -> datetime:
         BadInput: not ISO 8601, or beyond the calendar.
     """
     try:
-        found = datetime.fromisoformat(text.strip())
-        aware = found.replace(tzinfo=zone) if found.tzinfo is None else found
-        return aware.astimezone(UTC)
-    except (ValueError, OverflowError) as exc:
-        message = f"{text[:40]!r} is not an instant such as 2026-05-01T18:00:00Z, or 2026-05-01 21:00 in local time"
-        raise BadInput(field, message) from exc
+        return read_local_instant(text, zone)
+    except ValueError as exc:
+        raise BadInput(field, str(exc)) from exc
 
 
 def read_zone(name: str) -> ZoneInfo:

@@ -14,9 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm import schema
-from crm.database import Write
-from crm.enrolment import Device
-from sync.wire import ScanModel
+from crm.batches import Batch
+from crm.devices import Device
+from crm.transactions import Write
 
 _log = logging.getLogger(__name__)
 _HASH_BYTES = 32
@@ -36,30 +36,38 @@ def chain_hash(raw: Mapping[str, Any]) -> str | None:
     return hashlib.sha256(prev + text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def watch_journal(
-    tx: Write, device: Device, by_seq: Mapping[int, Mapping[str, Any]], new: Sequence[ScanModel]
-) -> None:
-    """Move the device's last seq on, and record gaps, rows changed or removed, and seqs used twice.
+async def watch_journals(tx: Write, batches: Sequence[Batch]) -> None:
+    """Move the last seq of each batch's device on, and record gaps, rows changed or removed, and seqs used twice.
 
-    `by_seq` are the rows of one request as sent, also those sent again; call before storing the `new` ones.
+    A batch holds the rows of one request as sent, also those sent again. Call before storing the new ones.
     """
-    table = schema.device
-    columns = (table.c.last_seq, table.c.last_hash, table.c.faults)
-    row = await tx.row(sa.select(*columns).where(table.c.id == device.id))
-    if row is None or not by_seq:
+    sent = {batch.device.id: batch for batch in batches if batch.by_seq}
+    if not sent:
         return
-    hashes = {seq: chain_hash(raw) for seq, raw in by_seq.items()}
-    faults = _gaps(row.last_seq, sorted(by_seq))
-    faults += _breaks({row.last_seq: row.last_hash, **hashes}, by_seq)
-    faults += await _twice(tx, device, new)
-    values: dict[str, object] = {}
-    if (last := max(by_seq)) > row.last_seq:
-        values |= {"last_seq": last, "last_hash": hashes[last]}
-    if faults:
-        _log.warning("device %s (%s): %s", device.id, device.name, "; ".join(faults[:10]))
-        values |= {"faults": row.faults + len(faults), "last_fault": faults[-1], "last_fault_at": tx.now}
-    if values:
-        await tx.connection.execute(sa.update(table).where(table.c.id == device.id).values(values))
+    table = schema.device
+    columns = (table.c.id, table.c.last_seq, table.c.last_hash, table.c.faults)
+    moved = []
+    for row in await tx.rows(sa.select(*columns).where(table.c.id.in_(list(sent)))):
+        batch = sent[row.id]
+        hashes = {seq: chain_hash(raw) for seq, raw in batch.by_seq.items()}
+        faults = _gaps(row.last_seq, sorted(batch.by_seq))
+        faults += _breaks({row.last_seq: row.last_hash, **hashes}, batch.by_seq)
+        faults += await _twice(tx, batch, row.last_seq)
+        if faults:
+            await _record(tx, batch.device, row.faults, faults)
+        if (last := max(batch.by_seq)) > row.last_seq:
+            moved.append({"device": row.id, "last_seq": last, "last_hash": hashes[last]})
+    if moved:
+        named = sa.update(table).where(table.c.id == sa.bindparam("device"))
+        values = named.values(last_seq=sa.bindparam("last_seq"), last_hash=sa.bindparam("last_hash"))
+        await tx.connection.execute(values, moved)
+
+
+async def _record(tx: Write, device: Device, before: int, faults: Sequence[str]) -> None:
+    _log.warning("device %s (%s): %s", device.id, device.name, "; ".join(faults[:10]))
+    table = schema.device
+    values = {"faults": before + len(faults), "last_fault": faults[-1], "last_fault_at": tx.now}
+    await tx.connection.execute(sa.update(table).where(table.c.id == device.id).values(values))
 
 
 def _gaps(last_seq: int, seqs: Sequence[int]) -> list[str]:
@@ -81,9 +89,11 @@ def _breaks(hashes: Mapping[int, str | None], by_seq: Mapping[int, Mapping[str, 
     ]
 
 
-async def _twice(tx: Write, device: Device, new: Sequence[ScanModel]) -> list[str]:
-    if not new:
+async def _twice(tx: Write, batch: Batch, last_seq: int) -> list[str]:
+    # What lies beyond the last seq that came cannot have come before.
+    seqs = [scan.seq for scan in batch.new if scan.seq <= last_seq]
+    if not seqs:
         return []
     scan = schema.scan.c
-    query = sa.select(scan.seq).where(scan.device == device.id, scan.seq.in_([each.seq for each in new]))
+    query = sa.select(scan.seq).where(scan.device == batch.device.id, scan.seq.in_(seqs))
     return [f"seq {row.seq} came twice, with different scans" for row in await tx.rows(query)]

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from crm import schema
 from crm.cursor import Place
-from crm.database import Read
 from crm.feed import Step, cursor_line
 from crm.tickets import COLUMNS, TicketRecord, add, tickets_line
+from crm.transactions import Read
 from edge.core.barcodes import LOOKUP_BYTES
 from edge.core.fingerprint import Fingerprint
 from sync.wire import MAX_ROWS, FingerprintModel, FingerprintsAnswer

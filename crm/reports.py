@@ -10,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm import catalogue, schema
-from crm.database import Database, Read
+from crm.database import Database
 from crm.errors import NotFound
+from crm.transactions import Read
 from sync.instants import write_instant
 
 LAST_SCANS = 50

@@ -29,6 +29,16 @@ class InstantType(sa.types.TypeDecorator[datetime]):
         return None if value is None else _EPOCH + timedelta(microseconds=int(value))
 
 
+def is_storable(text: str) -> bool:
+    """Tell whether every database can hold this text: PostgreSQL has no NUL."""
+    return "\0" not in text
+
+
+def storable(text: str) -> str:
+    """Return a text from outside as every database can hold it: the picture of NUL stands for NUL."""
+    return text.replace("\0", "\u2400")
+
+
 def _json() -> sa.JSON:
     return sa.JSON(none_as_null=True)
 
@@ -58,6 +68,8 @@ feed_state = sa.Table(
     sa.Column("pruned_seq", sa.BigInteger, nullable=False),
     sa.Column("tickets", sa.BigInteger, nullable=False),
     sa.Column("fingerprint", sa.String, nullable=False),
+    # Moved on whenever a device is enrolled or revoked, so that whoever keeps them in memory hears of it.
+    sa.Column("devices", sa.BigInteger, nullable=False, server_default="0"),
 )
 bucket = sa.Table(
     "bucket",

@@ -16,8 +16,9 @@ from argon2 import PasswordHasher
 from pydantic import ValidationError
 
 from crm import catalogue, schema, tickets
-from crm.database import Database, Read, Write
+from crm.database import Database
 from crm.errors import BadInput, NotFound, bad_input
+from crm.transactions import Read, Write
 from edge.core.barcodes import is_readable, lookup_of, lookup_text
 from sync.wire import AssignmentLine, CheckpointLine, ControllerLine, EventLine, TicketTypeLine, WireModel
 

@@ -13,9 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm import schema
-from crm.database import Read, Write
 from crm.dialect import upsert
 from crm.errors import BadInput, NotFound
+from crm.schema import is_storable
+from crm.transactions import Read, Write
 from edge.core.barcodes import lookup_text
 from edge.core.fingerprint import Fingerprint, row_digest
 from edge.core.model import TicketState
@@ -148,6 +149,15 @@ async def ids_of_lookups(tx: Read, event: str, lookups: Iterable[bytes]) -> dict
     """Return the ids of these tickets of one event, of those that are held."""
     query = sa.select(_TICKET.lookup, _TICKET.id).where(_TICKET.event == event, _TICKET.lookup.in_(list(lookups)))
     return {row.lookup: row.id for row in await tx.rows(query)}
+
+
+def unstorable(record: TicketRecord) -> tuple[str, str] | None:
+    """Return the field that cannot be stored, and why; changed, it would no longer be what the list says."""
+    for name in ("id", "holder", "seat"):
+        text = getattr(record, name)
+        if text is not None and not is_storable(text):
+            return name, "has a NUL character; is this file text at all?"
+    return None
 
 
 async def _check_ids(tx: Read, records: Sequence[TicketRecord]) -> None:

@@ -6,18 +6,25 @@ import logging
 import re
 import zlib
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from crm import enrolment, ranges, scans
 from crm.answers import STARTED, errors_as_json, number, read_object
-from crm.cursor import Place, parse_cursor
+from crm.batches import Batch, batch_of, fit
+from crm.cursor import parse_cursor
 from crm.database import Database
-from crm.enrolment import Device
+from crm.devices import device_of_token
+from crm.enrolment import Heartbeat
 from crm.errors import BadInput, Denied, bad_input
-from crm.feed import SIZES, Sizes, Step, cursor_line, step
-from sync.wire import MAX_SCANS, NDJSON, EnrolAnswer, EnrolRequest, HeartbeatAnswer, ScansRequest
+from crm.feed import SIZES, Sizes
+from crm.gathering import Gathered
+from crm.parcels import Parcel
+from crm.reception import Reception
+from sync.wire import MAX_SCANS, NDJSON, EnrolAnswer, EnrolRequest, HeartbeatAnswer, ScansAnswer, ScansRequest
 
 MAX_WAIT_S = 60
 MAX_ENROL_BYTES = 16 * 1024
@@ -54,13 +61,13 @@ class GateApi:
 
     def __init__(self, db: Database, sizes: Sizes = SIZES) -> None:
         self._db = db
-        self._sizes = sizes
-        self._closing = False
+        self._reception = Reception(db, sizes)
+        self._batches = Gathered[Batch, ScansAnswer](partial(scans.receive, db), fit)
+        self._beats = Gathered[Heartbeat, datetime](partial(enrolment.keep_heartbeats, db))
 
     async def let_go(self, _app: web.Application) -> None:
         """Give gates that wait for a change their cursor now, so that going down does not wait for them."""
-        self._closing = True
-        self._db.bell.ring()
+        self._reception.close()
 
     async def enrol(self, request: web.Request) -> web.Response:
         """`POST /enrol`: a code for a token."""
@@ -82,37 +89,25 @@ class GateApi:
         token = _token(request)
         since = request.query.get("since")
         place = None if since is None else parse_cursor(since)
-        deadline = asyncio.get_running_loop().time() + number(request.query, "wait", 0, MAX_WAIT_S)
-        while True:
-            rung = self._db.bell.listen()
-            here, line = await self._step(token, place)
-            left = deadline - asyncio.get_running_loop().time()
-            if here.lines or here.more or left <= 0 or self._closing:
-                break
-            place = here.place
-            await self._db.bell.wait(rung, left)
+        wait_s = number(request.query, "wait", 0, MAX_WAIT_S)
+        found = await self._reception.answer(token, place, wait_s, packed=_is_packed(request))
+        if isinstance(found, Parcel):
+            return web.Response(body=found.body, headers=_headers(packed=_is_packed(request)))
         stream = await _Stream.start(request)
-        await stream.write([*here.lines, line])
-        while here.more and not self._closing:
+        await stream.write(found.lines)
+        while found.more and not self._reception.closing:
             try:
-                here, line = await self._step(token, here.place)
+                found = await self._reception.piece(token, found.place)
             except Denied as exc:
                 # Revoked or pruned meanwhile: the gate goes on from the last cursor, and is told then.
                 _log.info("feed of %s cut: %s", request.remote, exc)
                 break
-            await stream.write([*here.lines, line])
+            await stream.write(found.lines)
         return await stream.end()
-
-    async def _step(self, token: str, place: Place | None) -> tuple[Step, str]:
-        """Read one step; the token is asked again each time, so that a revoked device gets nothing more."""
-        async with self._db.read() as tx:
-            device = await enrolment.device_of_token(tx, token)
-            here = await step(tx, device.id, place, self._sizes)
-            return here, cursor_line(here, tx)
 
     async def scans(self, request: web.Request) -> web.Response:
         """`POST /scans`: what the device recorded."""
-        device = await self._device(request)
+        device = await self._reception.device(_token(request))
         body = await read_object(request, MAX_SCANS_BYTES)
         try:
             asked = ScansRequest.model_validate(body)
@@ -123,21 +118,21 @@ class GateApi:
             raise fault from exc
         if asked.device_id != device.id:
             raise Denied(403, "wrong_device", f"device_id: this token is of {device.id}; send its own scans only")
-        answer = await scans.receive(self._db, device, asked.scans)
+        answer = await self._batches.do(batch_of(device, asked.scans))
         return web.json_response(text=answer.model_dump_json())
 
     async def heartbeat(self, request: web.Request) -> web.Response:
         """`POST /heartbeat`: the device's health, any JSON object, for the CRM's time."""
-        device = await self._device(request)
+        device = await self._reception.device(_token(request))
         health = await read_object(request, MAX_HEARTBEAT_BYTES)
-        now = await enrolment.keep_heartbeat(self._db, device.id, health)
+        now = await self._beats.do(Heartbeat(device.id, health))
         return web.json_response(text=HeartbeatAnswer(time=now).model_dump_json())
 
     async def fingerprints(self, request: web.Request) -> web.Response:
         """`GET /fingerprints`: count and fingerprint of a range of lookups and of its sixteen parts."""
         prefix = _prefix(request)
         async with self._db.read() as tx:
-            await enrolment.device_of_token(tx, _token(request))
+            await device_of_token(tx, _token(request))
             answer = await ranges.fingerprints(tx, prefix)
         return web.json_response(text=answer.model_dump_json())
 
@@ -145,15 +140,11 @@ class GateApi:
         """`GET /tickets`: the tickets of a range of lookups, and the present cursor."""
         prefix = _prefix(request)
         async with self._db.read() as tx:
-            await enrolment.device_of_token(tx, _token(request))
+            await device_of_token(tx, _token(request))
             stream = await _Stream.start(request)
             async for line in ranges.tickets_of_range(tx, prefix):
                 await stream.write([line])
         return await stream.end()
-
-    async def _device(self, request: web.Request) -> Device:
-        async with self._db.read() as tx:
-            return await enrolment.device_of_token(tx, _token(request))
 
 
 def _token(request: web.Request) -> str:
@@ -161,6 +152,15 @@ def _token(request: web.Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Denied(401, "token_unknown", "Authorization: send 'Bearer' and the token got at enrolment")
     return token.strip()
+
+
+def _is_packed(request: web.Request) -> bool:
+    return "gzip" in request.headers.get("Accept-Encoding", "").lower()
+
+
+def _headers(*, packed: bool) -> dict[str, str]:
+    headers = {"Content-Type": f"{NDJSON}; charset=utf-8", "Cache-Control": "no-store"}
+    return headers | ({"Content-Encoding": "gzip"} if packed else {})
 
 
 def _prefix(request: web.Request) -> str:
@@ -174,13 +174,10 @@ class _Stream:
     """A streamed answer of feed lines, packed as the gate asked; each write can be read at once."""
 
     def __init__(self, request: web.Request) -> None:
-        headers = {"Content-Type": f"{NDJSON}; charset=utf-8", "Cache-Control": "no-store"}
-        self._packer = None
-        if "gzip" in request.headers.get("Accept-Encoding", "").lower():
-            headers["Content-Encoding"] = "gzip"
-            # The fastest level: lookups are random, so more work packs them no smaller.
-            self._packer = zlib.compressobj(1, wbits=31)
-        self._response = web.StreamResponse(headers=headers)
+        packed = _is_packed(request)
+        # The fastest level: lookups are random, so more work packs them no smaller.
+        self._packer = zlib.compressobj(1, wbits=31) if packed else None
+        self._response = web.StreamResponse(headers=_headers(packed=packed))
 
     @classmethod
     async def start(cls, request: web.Request) -> "_Stream":

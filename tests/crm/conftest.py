@@ -1,9 +1,12 @@
-"""A central on a real file and a real socket, time by hand, and a gate that believes what the feed says."""
+"""A central on a real database and a real socket, time by hand, and a gate that believes what the feed says.
+
+What asks for `db_url`, and so for `central`, `db`, `client` or a gate, runs on SQLite and on PostgreSQL.
+"""
 
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +20,10 @@ from crm import enrolment, service
 from crm.central import Central, open_central
 from crm.database import Database
 from crm.importer import import_rows
+from crm.schema import metadata
 from edge.core.fingerprint import Fingerprint, row_digest
 from sync.wire import LINE_KINDS, DeviceModel
+from tests.crm.postgres import Postgres, database_of, postgres
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -178,14 +183,86 @@ def template_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def copied(template: Path, folder: Path) -> Path:
+    for old in folder.glob("central.db*"):
+        old.unlink()
+    return Path(shutil.copy(template, folder / "central.db"))
+
+
 @pytest.fixture
 def db_path(template_path: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(template_path, tmp_path / "central.db"))
+    return copied(template_path, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_template(server: Postgres) -> str:
+    """The URL of a new central's database."""
+    url = server.url(server.create())
+
+    async def make() -> None:
+        async with open_central(url, HandClock(), "Palace"):
+            pass
+
+    asyncio.run(make())
+    return url
+
+
+def emptied(server: Postgres, url: str) -> str:
+    """Make a central's database as good as new, which is faster than a new one; return its URL."""
+    kept = {"organiser", "feed_state"}
+    rest = [table.name for table in reversed(metadata.sorted_tables) if table.name not in kept]
+    state = {"seq": 0, "pruned_seq": 0, "tickets": 0, "devices": 0, "fingerprint": f"'{Fingerprint().hex()}'"}
+    sql = [f"DELETE FROM {name}" for name in rest]
+    sql.append("UPDATE organiser SET epoch = md5(random()::text)")
+    sql.append(f"UPDATE feed_state SET {', '.join(f'{name} = {value}' for name, value in state.items())}")
+    server.ask(";".join(sql), database_of(url))
+    return url
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a database on both: but what is marked for one, and the conformance suite, to which it is one."""
+    if "backend" in metafunc.fixturenames:
+        backends = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+        if metafunc.definition.get_closest_marker("postgresql"):
+            del backends[0]
+        elif "conformance" in metafunc.definition.path.parts:
+            del backends[1]
+        metafunc.parametrize("backend", backends)
 
 
 @pytest.fixture
-async def central(db_path: Path, clock: HandClock) -> AsyncGenerator[Central]:
-    async with open_central(db_path, clock) as opened:
+def new_url(backend: str, request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes the database of a new central, in place of the one made before; returns its path or URL."""
+    if backend == "sqlite":
+        template, folder = request.getfixturevalue("template_path"), request.getfixturevalue("tmp_path")
+        return lambda: str(copied(template, folder))
+    server, url = request.getfixturevalue("server"), request.getfixturevalue("postgres_template")
+    return lambda: emptied(server, url)
+
+
+@pytest.fixture
+def db_url(new_url: Callable[[], str]) -> str:
+    return new_url()
+
+
+@pytest.fixture
+def all_bytes(db_url: str, request: pytest.FixtureRequest) -> Callable[[], bytes]:
+    """Tells all that the database holds."""
+    if "://" in db_url:
+        server: Postgres = request.getfixturevalue("server")
+        return lambda: server.dump(database_of(db_url))
+    return lambda: b"".join(path.read_bytes() for path in Path(db_url).parent.glob("central.db*"))
+
+
+@pytest.fixture
+async def central(db_url: str, clock: HandClock) -> AsyncGenerator[Central]:
+    async with open_central(db_url, clock) as opened:
         yield opened
 
 

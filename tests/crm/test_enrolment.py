@@ -1,6 +1,7 @@
 """A box is enrolled once, and known by its token until it is revoked."""
 
 import base64
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -104,11 +105,11 @@ async def test_codes_and_revocations_name_what_is_not_there(db: Database) -> Non
         await enrolment.make_enrolment_code(db, "http://crm", lifetime=timedelta(0))
 
 
-async def test_neither_token_nor_code_is_kept(db: Database, client: Client, tmp_path: Any) -> None:
+async def test_neither_token_nor_code_is_kept(db: Database, client: Client, all_bytes: Callable[[], bytes]) -> None:
     made = await enrolment.make_enrolment_code(db, "http://crm")
     _, answer = await ask(client, made.code)
     await service.put_controller(db, name="Olha", badge="BADGE-77", pin="4711")
-    files = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    files = all_bytes()
     assert b"Olha" in files
     for secret in (answer["token"], made.code, made.code.replace("-", ""), "BADGE-77"):
         assert secret.encode() not in files

@@ -134,6 +134,15 @@ async def test_broken_quotes_are_named(db: Database, event: str, tmp_path: Path)
     assert await size(db) == 1
 
 
+async def test_what_no_database_holds_is_named(db: Database, event: str, tmp_path: Path) -> None:
+    text = "code,id,holder,seat\nA,1,Olha\0,\nB,2\0,,\nC,3,,\0\nD\0,4,,\n"
+    result, problems = await load(db, tmp_path / "a.csv", text, skip_bad=True)
+    assert [each.split(": has")[0] for each in problems] == ["line 2: holder", "line 3: id", "line 4: seat"]
+    assert result.added == 1
+    with pytest.raises(BadInput, match="source"):
+        await import_rows(db, event, [("A",)], source="a\0")
+
+
 async def test_no_such_file_or_event(db: Database, event: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot read"):
         await import_file(db, event, tmp_path / "none.csv")

@@ -124,11 +124,18 @@ def free_port() -> int:
 @contextmanager
 def central_process(path: Path, port: int) -> Iterator[str]:
     """Serve a central; yield its address once it answers."""
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "edge", "crm", "serve", "--db", str(path), "--port", str(port)]
-    with _process(command):
-        until(lambda: _answers(f"{url}/gate/v1/fingerprints"), "the central did not start")
+    with central_to_watch(str(path), port) as (url, _):
         yield url
+
+
+@contextmanager
+def central_to_watch(db: str, port: int) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve the central at a path or database URL; yield its address and its process once it answers."""
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "edge", "crm", "serve", "--db", db, "--port", str(port)]
+    with _process(command) as process:
+        until(lambda: _answers(f"{url}/gate/v1/fingerprints"), "the central did not start")
+        yield url, psutil.Process(process.pid)
 
 
 @dataclass(frozen=True)

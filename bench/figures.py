@@ -15,6 +15,11 @@ class Figures:
         return self._at(0.50)
 
     @property
+    def p95_ms(self) -> float:
+        """95th percentile, milliseconds."""
+        return self._at(0.95)
+
+    @property
     def p99_ms(self) -> float:
         """99th percentile, milliseconds."""
         return self._at(0.99)
@@ -22,3 +27,8 @@ class Figures:
     def _at(self, share: float) -> float:
         ordered = sorted(self.took)
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def kept(is_kept: bool) -> str:
+    """Return how a goal stands, to be printed behind it."""
+    return "kept" if is_kept else "MISSED"

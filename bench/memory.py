@@ -21,22 +21,7 @@ START_TIMEOUT_S = 30.0
 def run(folder: Path, tickets: int = TICKETS) -> None:
     """Measure and print."""
     make_whitelist(folder, tickets, SCANS)
-    save_credentials(
-        folder,
-        Credentials(
-            url="http://127.0.0.1:9",
-            device_id="d-bench",
-            name="b",
-            organiser="b",
-            token="t",
-            lookup_key=KEY,
-        ),
-    )
-    config = folder / "gate.toml"
-    config.write_text(
-        f'[device]\nname = "Bench"\ndata_path = "{folder}"\nlanguage = "en"\n[crm]\nurl = "http://127.0.0.1:9"\n'
-        f'[web]\nport = 18080\n[[lane]]\nid = "bench"\ncheckpoint = "{CHECKPOINT}"\n'
-    )
+    config = write_config(folder)
     bare = _rss_of_imports()
     process = subprocess.Popen([sys.executable, "-m", "edge", "run", "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
@@ -55,6 +40,27 @@ def run(folder: Path, tickets: int = TICKETS) -> None:
         f"memory of brama run, {tickets} tickets: {at_start:.1f} MiB at start, {after:.1f} MiB after {SCANS} scans"
         f" (goal: at most {GOAL_MIB}); Python with the libraries alone: {bare:.1f} MiB"
     )
+
+
+def write_config(folder: Path, more: str = "") -> Path:
+    """Write what an enrolled gate with one lane needs, and `more` to that lane's table; return its settings' path."""
+    save_credentials(
+        folder,
+        Credentials(
+            url="http://127.0.0.1:9",
+            device_id="d-bench",
+            name="b",
+            organiser="b",
+            token="t",
+            lookup_key=KEY,
+        ),
+    )
+    config = folder / "gate.toml"
+    config.write_text(
+        f'[device]\nname = "Bench"\ndata_path = "{folder}"\nlanguage = "en"\n[crm]\nurl = "http://127.0.0.1:9"\n'
+        f'[web]\nport = 18080\n[[lane]]\nid = "bench"\ncheckpoint = "{CHECKPOINT}"\n{more}\n'
+    )
+    return config
 
 
 def _wait_until_ready(client: httpx.Client) -> None:

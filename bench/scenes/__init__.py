@@ -1,0 +1,1 @@
+"""Photographs and clips of tickets held to a camera, drawn from a seed: the same seed gives the same pixels."""

@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,6 +57,11 @@ class Link:
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._in = self._socket.makefile("rb")
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._in.close()
+        self._socket.close()
 
     def say(self, header: dict[str, Any], payload: bytes = b"") -> None:
         """Send a packet."""
@@ -168,4 +174,5 @@ def main(link: Link, path: Path, encoding: Encoding) -> None:
 
 
 if __name__ == "__main__":
-    main(Link(int(sys.argv[1])), Path(sys.argv[2]), "gzip" if sys.argv[3] == "gzip" else "identity")
+    with closing(Link(int(sys.argv[1]))) as to_the_gate:
+        main(to_the_gate, Path(sys.argv[2]), "gzip" if sys.argv[3] == "gzip" else "identity")

@@ -3,7 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -153,3 +156,17 @@ async def test_a_file_that_cannot_be_opened_is_no_fault_of_the_feed(tmp_path: Pa
         await build(path, *everything(1, book=book))
     with pytest.raises(sqlite3.OperationalError, match="No such file"):
         await build(tmp_path / "gone" / "list.db", *everything(1, book=book))
+
+
+def test_the_process_closes_what_it_opened(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-W", "error", "-m", "sync.build_process", str(theirs.fileno())]
+        child = subprocess.Popen(
+            [*command, str(tmp_path / "list.db"), "gzip"], pass_fds=[theirs.fileno()], stderr=subprocess.PIPE
+        )
+        theirs.close()
+        assert b'"ready"' in ours.recv(4096)
+        ours.close()
+        assert child.communicate(timeout=60) == (None, b"")
+    assert child.returncode == 0

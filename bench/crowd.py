@@ -21,8 +21,6 @@ import aiohttp
 from bench.crowd_gate import Gate, Seen
 
 SETTLE_S = 60.0
-_AT_ONCE = 25
-"""How many gates pull the whole list at a time."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ async def _run() -> None:
     async with aiohttp.ClientSession(f"{url}/gate/v1/", connector=connector, raise_for_status=True) as http:
         gates = [Gate(http, device, token, checkpoint, seen) for device, token in devices]
         async with asyncio.TaskGroup() as group:
-            starting = asyncio.Semaphore(_AT_ONCE)
-            for_ever = [group.create_task(gate.follow(starting)) for gate in gates]
+            for_ever = [group.create_task(gate.follow()) for gate in gates]
             for gate in gates:
                 await gate.listed.wait()
             seen.requests.clear()

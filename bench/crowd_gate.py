@@ -63,11 +63,8 @@ class Gate:
         self._acked = 0
         self._cursor: str | None = None
 
-    async def follow(self, starting: asyncio.Semaphore) -> None:
-        """Pull the whole list when there is room, then hold requests for what changes."""
-        async with starting:
-            while not self.listed.is_set():
-                await self._tried("changes", self._pull)
+    async def follow(self) -> None:
+        """Pull the whole list, then hold requests for what changes."""
         while True:
             await self._tried("changes", self._pull)
 

@@ -37,6 +37,10 @@ _log = logging.getLogger(__name__)
 _PREFIX = re.compile(r"[0-9a-fA-F]{0,32}")
 
 
+RECEPTION = web.AppKey("reception", Reception)
+"""Where an application keeps what answers its waiting gates."""
+
+
 def make_app(db: Database, sizes: Sizes = SIZES) -> web.Application:
     """Build the application with the Gate API under `/gate/v1`; `sizes` is how much the feed reads at a time."""
     api = GateApi(db, sizes)
@@ -52,6 +56,7 @@ def make_app(db: Database, sizes: Sizes = SIZES) -> web.Application:
         ]
     )
 
+    app[RECEPTION] = api.reception
     app.on_shutdown.append(api.let_go)
     return app
 
@@ -61,13 +66,13 @@ class GateApi:
 
     def __init__(self, db: Database, sizes: Sizes = SIZES) -> None:
         self._db = db
-        self._reception = Reception(db, sizes)
+        self.reception = Reception(db, sizes)
         self._batches = Gathered[Batch, ScansAnswer](partial(scans.receive, db), fit)
         self._beats = Gathered[Heartbeat, datetime](partial(enrolment.keep_heartbeats, db))
 
     async def let_go(self, _app: web.Application) -> None:
         """Give gates that wait for a change their cursor now, so that going down does not wait for them."""
-        self._reception.close()
+        self.reception.close()
 
     async def enrol(self, request: web.Request) -> web.Response:
         """`POST /enrol`: a code for a token."""
@@ -90,14 +95,15 @@ class GateApi:
         since = request.query.get("since")
         place = None if since is None else parse_cursor(since)
         wait_s = number(request.query, "wait", 0, MAX_WAIT_S)
-        found = await self._reception.answer(token, place, wait_s, packed=_is_packed(request))
+        packed, gone = _is_packed(request), partial(_is_gone, request)
+        found = await self.reception.answer(token, place, wait_s, packed=packed, gone=gone)
         if isinstance(found, Parcel):
-            return web.Response(body=found.body, headers=_headers(packed=_is_packed(request)))
+            return web.Response(body=found.body, headers=_headers(packed=packed))
         stream = await _Stream.start(request)
         await stream.write(found.lines)
-        while found.more and not self._reception.closing:
+        while found.more and not self.reception.closing:
             try:
-                found = await self._reception.piece(token, found.place)
+                found = await self.reception.piece(token, found.place, gone)
             except Denied as exc:
                 # Revoked or pruned meanwhile: the gate goes on from the last cursor, and is told then.
                 _log.info("feed of %s cut: %s", request.remote, exc)
@@ -107,7 +113,7 @@ class GateApi:
 
     async def scans(self, request: web.Request) -> web.Response:
         """`POST /scans`: what the device recorded."""
-        device = await self._reception.device(_token(request))
+        device = await self.reception.device(_token(request))
         body = await read_object(request, MAX_SCANS_BYTES)
         try:
             asked = ScansRequest.model_validate(body)
@@ -123,7 +129,7 @@ class GateApi:
 
     async def heartbeat(self, request: web.Request) -> web.Response:
         """`POST /heartbeat`: the device's health, any JSON object, for the CRM's time."""
-        device = await self._reception.device(_token(request))
+        device = await self.reception.device(_token(request))
         health = await read_object(request, MAX_HEARTBEAT_BYTES)
         now = await self._beats.do(Heartbeat(device.id, health))
         return web.json_response(text=HeartbeatAnswer(time=now).model_dump_json())
@@ -152,6 +158,10 @@ def _token(request: web.Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Denied(401, "token_unknown", "Authorization: send 'Bearer' and the token got at enrolment")
     return token.strip()
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _is_packed(request: web.Request) -> bool:

@@ -19,11 +19,11 @@ EVENT = ["event", "add", "Opening night", "--tz", "Europe/Kyiv", "--starts", "20
 class Shell:
     """Runs `brama crm` on one database."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, db: str) -> None:
+        self.db = db
 
     def run(self, *args: str, text: str | None = None) -> Result:
-        return CliRunner().invoke(app, [*args, "--db", str(self.path)], input=text)
+        return CliRunner().invoke(app, [*args, "--db", self.db], input=text)
 
     def good(self, *args: str, text: str | None = None) -> str:
         result = self.run(*args, text=text)
@@ -38,9 +38,9 @@ class Shell:
 
 
 @pytest.fixture
-def shell(db_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(db_url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("COLUMNS", "200")
-    return Shell(db_path)
+    return Shell(db_url)
 
 
 @pytest.fixture
@@ -139,11 +139,11 @@ def test_errors_are_one_line_that_names_the_field(shell: Shell, event: str, args
     assert shell.bad(*args).startswith(f"error: {field}:")
 
 
-async def serve(path: Path, *args: str) -> asyncio.subprocess.Process:
+async def serve(db: str, *args: str) -> asyncio.subprocess.Process:
     code = "from crm.cli import app; app()"
     root = str(Path(__file__).parents[2])
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, "serve", "--db", str(path), *args),
+        *(sys.executable, "-c", code, "serve", "--db", db, *args),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=root,
@@ -152,15 +152,15 @@ async def serve(path: Path, *args: str) -> asyncio.subprocess.Process:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_serve_says_where_and_stops_when_asked(tmp_path: Path, number: signal.Signals) -> None:
-    process = await serve(tmp_path / "a.db", "--port", "0")
+async def test_serve_says_where_and_stops_when_asked(db_url: str, number: signal.Signals) -> None:
+    process = await serve(db_url, "--port", "0")
     assert process.stdout
     said = (await process.stdout.readline()).decode()
     address = said.removeprefix("Brama central at ").strip()
     async with aiohttp.ClientSession() as session, session.get(f"{address}/api/report") as answer:
         assert answer.status == 200
     port = address.rpartition(":")[2]
-    second = await serve(tmp_path / "a.db", "--port", port)
+    second = await serve(db_url, "--port", port)
     _, errors = await second.communicate()
     assert second.returncode == 1
     assert errors.decode().splitlines()[-1].startswith(f"error: port: cannot listen on 127.0.0.1:{port}")

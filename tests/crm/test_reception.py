@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crm import enrolment, follower, parcels, schema, service
+from crm import enrolment, follower, parcels, reception, schema, service
 from crm.central import Central, open_central
 from crm.cursor import parse_cursor
 from crm.database import Database
 from crm.dialect import is_away
+from crm.feed import Step, step
 from crm.follower import linger_s
 from crm.parcels import Parcel
 from crm.reception import Reception
 from crm.transactions import Read
+from crm.web import RECEPTION, make_app
 from sync.wire import DeviceModel
 from tests.crm.conftest import Client, Gate, HandClock, MakeClient, enrolled, lines_of, sell
 from tests.crm.postgres import Postgres
+from tests.sync.rig import served
 
 
 @pytest.fixture
@@ -32,6 +35,10 @@ async def elsewhere(db_url: str, clock: HandClock, central: Central) -> AsyncIte
 def at(client: Client, gate: Gate) -> Gate:
     """The same gate, calling another process."""
     return Gate(client, gate.id, gate.token, gate.held)
+
+
+def still_there() -> bool:
+    return False
 
 
 def seats(lines: list[dict[str, Any]]) -> list[str]:
@@ -116,11 +123,13 @@ async def test_fifty_gates_that_ask_at_once_cost_two_looks_at_most(db: Database,
 
 
 async def test_gates_at_the_same_place_are_handed_the_same_bytes(db: Database, client: Client, gate: Gate) -> None:
-    reception = Reception(db)
+    desk = Reception(db)
     gates = [gate, *[await enrolled(db, client, f"West {number}") for number in range(3)]]
     place = parse_cursor((await gate.sync()).cursor or "")
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(reception.answer(each.token, place, 50, packed=False)) for each in gates]
+        waiting = [
+            group.create_task(desk.answer(each.token, place, 50, packed=False, gone=still_there)) for each in gates
+        ]
         async with asyncio.timeout(20):
             while db.follower._waiters < len(gates):
                 await asyncio.sleep(0.001)
@@ -216,6 +225,39 @@ async def test_a_restart_goes_on_from_any_cursor(
             await there.changes(later)
             await service.set_ticket_state(again.db, "T-2", "revoked")
         assert seats(waiting.result()) == ["T-2"]
+
+
+async def test_nothing_is_read_for_a_gate_that_gave_up(
+    db: Database, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five hundred that start at once must not be kept from their lists by those that have given up before."""
+    read: list[str] = []
+
+    async def counted(tx: Read, device: str, *args: Any) -> Step:
+        read.append(device)
+        return await step(tx, device, *args)
+
+    monkeypatch.setattr(reception, "step", counted)
+    monkeypatch.setattr(reception, "_READERS", 0)
+    app = make_app(db)
+    turns = app[RECEPTION]._readers
+    ask = f"GET /gate/v1/changes HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {gate.token}\r\n\r\n"
+    async with served(app) as url, asyncio.timeout(20):
+        readers = []
+        for waiting in (1, 2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            readers.append(reader)
+            writer.write(ask.encode())
+            while len(turns._waiters or ()) < waiting:
+                await asyncio.sleep(0.001)
+            if waiting == 1:
+                writer.close()
+                await writer.wait_closed()
+        turns.release()
+        assert b'"kind":"reset"' in await readers[1].read()
+        writer.close()
+        await writer.wait_closed()
+    assert read == [gate.id]
 
 
 @pytest.mark.parametrize("packed", ["gzip", "identity"])

@@ -107,4 +107,4 @@ def test_memory_tells_what_the_database_tells(new_url: Callable[[], str], backen
         asyncio.run(live(new_url(), actions, sizes, most))
 
     run = given(st.lists(ACTIONS, max_size=25), SIZES, st.sampled_from([5, 20_000]))(story)
-    settings(max_examples=30 if backend == "sqlite" else 10, deadline=None)(run)()
+    settings(max_examples=25 if backend == "sqlite" else 8, deadline=None)(run)()

@@ -157,7 +157,7 @@ def _until_scanned(count: int) -> None:
                     return
             except httpx.TransportError:
                 pass
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
     raise AssertionError(f"{count} codes were not read in {LIMIT_S:g} s")
 
 
@@ -183,7 +183,7 @@ def _print_idle(camera: Camera, child: psutil.Process) -> None:
     for _ in range(5):
         began = child.cpu_times()
         began_s = time.monotonic()
-        time.sleep(2)
+        time.sleep(2)  # the time over which it is measured
         ended = child.cpu_times()
         used_s = ended.user + ended.system - began.user - began.system
         shares.append(used_s / (time.monotonic() - began_s))

@@ -98,7 +98,7 @@ def _decisions(folder: Path, stocked: Stocked, port: int) -> None:
             busy.append(gate.scan(next(numbers)))
             time.sleep(SCAN_EVERY_S)
         watcher.join()
-        time.sleep(2)
+        time.sleep(2)  # the new list is in its place and the builder has gone: now it is at rest
         until_s = time.monotonic() + REST_S
         while time.monotonic() < until_s:
             at_rest.append(gate.scan(next(numbers)))

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from crm import schema
 from crm.cursor import Place
 from crm.feed import Step, cursor_line
-from crm.tickets import COLUMNS, TicketRecord, add, tickets_line
+from crm.tickets import COLUMNS, TicketRecord, tickets_line
 from crm.transactions import Read
 from edge.core.barcodes import LOOKUP_BYTES
 from edge.core.fingerprint import Fingerprint
@@ -29,8 +29,8 @@ async def fingerprints(tx: Read, prefix: str) -> FingerprintsAnswer:
             first = f"{row.first_byte:02x}"
             if first.startswith(prefix):
                 part = Fingerprint.parse(row.tickets, row.fingerprint)
-                whole, digit = add(whole, part), first[len(prefix)]
-                parts[digit] = add(parts[digit], part)
+                whole, digit = whole.joined(part), first[len(prefix)]
+                parts[digit] = parts[digit].joined(part)
     else:
         async for _, records in _range(tx, prefix):
             for record in records:

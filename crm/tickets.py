@@ -190,12 +190,7 @@ async def _move_list(tx: Write, come: Iterable[TicketRecord], go: Iterable[Ticke
     held = {row.first_byte: Fingerprint.parse(row.tickets, row.fingerprint) for row in await tx.rows(query)}
     rows: list[dict[str, Any]] = []
     for first, part in moved.items():
-        total = add(held.get(first, Fingerprint()), part)
-        tx.listed = add(tx.listed, part)
+        total = held.get(first, Fingerprint()).joined(part)
+        tx.listed = tx.listed.joined(part)
         rows.append({"first_byte": first, "tickets": total.count, "fingerprint": total.hex()})
     await tx.connection.execute(upsert(tx.connection, bucket), rows)
-
-
-def add(one: Fingerprint, other: Fingerprint) -> Fingerprint:
-    """Return the fingerprint of two lists together."""
-    return Fingerprint(one.count + other.count, (one.total + other.total) % (1 << 128))

@@ -7,15 +7,14 @@ gets the newest there is, so that nobody looks at old ones, however slow.
 
 import asyncio
 import json
-import logging
 import struct
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import asdict, fields
 from typing import Any
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from drivers.camera.messages import Alive
 from drivers.protocols import Picture
@@ -24,8 +23,7 @@ from edge.supervise import Health
 from edge.visible import shortened
 from edge.web.bodies import PictureQuery, read_query
 from edge.web.errors import ApiError
-
-log = logging.getLogger(__name__)
+from edge.web.sockets import Sockets
 
 MOST_ONLOOKERS = 8
 """Of one camera: each costs the gate a little."""
@@ -36,8 +34,6 @@ SEND_S = 5.0
 """How long one message may take to be taken; a client that is slower is cut off and connects again."""
 ASK_S = 10.0
 """A client that has had a picture and asks for none in this time looks at nothing, and is told to go."""
-HEARTBEAT_S = 10.0
-MOST_ASKED_BYTES = 4096
 MOST_TEXT = 200
 """Characters of a code that go with a picture."""
 
@@ -60,7 +56,7 @@ class Cameras:
         self._send_s = send_s
         self._ask_s = ask_s
         self._onlookers: Counter[str] = Counter()
-        self._open: set[web.WebSocketResponse] = set()
+        self._sockets = Sockets("camera feed")
 
     async def index(self, _request: web.Request) -> web.Response:
         """The cameras of all lanes, and how each fares."""
@@ -80,46 +76,23 @@ class Cameras:
         finally:
             self._onlookers[name] -= 1
 
-    async def close(self, _app: web.Application) -> None:
+    async def close(self, app: web.Application) -> None:
         """Tell every client to go: the gate is stopping."""
-        async with asyncio.TaskGroup() as group:
-            for socket in self._open:
-                group.create_task(_dismiss(socket), name="camera feed")
+        await self._sockets.close(app)
 
     async def _show(self, request: web.Request, name: str, wanted: PictureQuery) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S, timeout=1.0, max_msg_size=MOST_ASKED_BYTES, compress=False
-        )
-        await socket.prepare(request)
-        self._open.add(socket)
         asked = asyncio.Event()
         asked.set()  # the first picture comes by itself
-        try:
-            async with asyncio.TaskGroup() as group:
-                sending = (self._send_states(socket, name), self._send_pictures(socket, name, wanted, asked))
-                tasks = [group.create_task(self._until_told(request, socket, each)) for each in sending]
-                async for _message in socket:
-                    asked.set()
-                for task in tasks:
-                    task.cancel()
-        finally:
-            self._open.discard(socket)
+        async with self._sockets.opened(request) as socket, asyncio.TaskGroup() as group:
+            sending = (self._send_states(socket, name), self._send_pictures(socket, name, wanted, asked))
+            tasks = [
+                group.create_task(self._sockets.fed(request, socket, each), name="camera feed") for each in sending
+            ]
+            async for _message in socket:
+                asked.set()
+            for task in tasks:
+                task.cancel()
         return socket
-
-    async def _until_told(
-        self, request: web.Request, socket: web.WebSocketResponse, sending: Coroutine[Any, Any, None]
-    ) -> None:
-        try:
-            await sending
-        except TimeoutError:
-            log.warning("camera feed: %s takes nothing; cut off", request.remote)
-            if request.transport is not None:
-                request.transport.abort()
-        except ConnectionError:
-            pass  # it went away by itself
-        except Exception:
-            log.exception("camera feed: defect")
-            await socket.close(code=WSCloseCode.INTERNAL_ERROR)
 
     async def _send_states(self, socket: web.WebSocketResponse, name: str) -> None:
         """Say how the camera fares: at once, when that changes, and so often that a client knows it is connected."""
@@ -178,11 +151,3 @@ def packed(picture: Picture) -> bytes:
         }
     ).encode()
     return b"".join((struct.pack(">I", len(header)), header, picture.data))
-
-
-async def _dismiss(socket: web.WebSocketResponse) -> None:
-    try:
-        async with asyncio.timeout(1.0):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the gate is stopping")
-    except (TimeoutError, ConnectionError):
-        pass  # it is closed with its transport

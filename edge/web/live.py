@@ -10,10 +10,10 @@ from aiohttp import WSCloseCode, web
 
 from edge.box import Box
 from edge.store.writer import CannotRecord
+from edge.web.sockets import Sockets
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 10.0
 SEND_S = 5.0
 """How long one message may take to be taken; a client that is slower is cut off and connects again."""
 STATUS_EVERY_S = 0.25
@@ -22,7 +22,6 @@ AFTER_SCAN_S = 1.0
 """A scan changes the backlog, which is in less of a hurry."""
 REFRESH_S = 5.0
 """With nothing happening: hours begin and end by themselves, and the page knows by it that it is connected."""
-MAX_MESSAGE_BYTES = 4096
 
 Queue = asyncio.Queue[dict[str, Any] | None]
 
@@ -33,48 +32,27 @@ class LiveFeed:
     def __init__(self, box: Box, send_s: float = SEND_S) -> None:
         self._box = box
         self._send_s = send_s
-        self._open: set[web.WebSocketResponse] = set()
+        self._sockets = Sockets("live feed")
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """Feed one client until it goes, or is told to."""
-        socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S, timeout=1.0, max_msg_size=MAX_MESSAGE_BYTES, compress=False
-        )
-        await socket.prepare(request)
-        self._open.add(socket)
-        try:
+        async with self._sockets.opened(request) as socket:
             with self._box.hub.subscribe() as queue:
                 async with asyncio.TaskGroup() as group:
-                    sender = group.create_task(self._send_until_told(request, socket, queue), name="live feed")
+                    sending = self._sockets.fed(request, socket, self._send_until_slow(socket, queue))
+                    sender = group.create_task(sending, name="live feed")
                     async for _message in socket:
                         pass
                     sender.cancel()
-        finally:
-            self._open.discard(socket)
         return socket
 
-    async def close(self, _app: web.Application) -> None:
+    async def close(self, app: web.Application) -> None:
         """Tell every client to go: the gate is stopping."""
-        for socket in tuple(self._open):
-            try:
-                async with asyncio.timeout(1.0):
-                    await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the gate is stopping")
-            except (TimeoutError, ConnectionError):
-                continue
+        await self._sockets.close(app)
 
-    async def _send_until_told(self, request: web.Request, socket: web.WebSocketResponse, queue: Queue) -> None:
-        try:
-            await self._send(socket, queue)
-            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow; connect again")
-        except TimeoutError:
-            log.warning("live feed: %s takes nothing; cut off", request.remote)
-            if request.transport is not None:
-                request.transport.abort()
-        except ConnectionError:
-            pass  # it went away by itself
-        except Exception:
-            log.exception("live feed: defect")
-            await socket.close(code=WSCloseCode.INTERNAL_ERROR)
+    async def _send_until_slow(self, socket: web.WebSocketResponse, queue: Queue) -> None:
+        await self._send(socket, queue)
+        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow; connect again")
 
     async def _send(self, socket: web.WebSocketResponse, queue: Queue) -> None:
         """Send the status, then what happens; the status again when it has changed, at a bounded pace."""

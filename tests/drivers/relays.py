@@ -204,8 +204,12 @@ async def a_modbus_relay(diary: Diary) -> AsyncIterator[ModbusRelay]:
 
 def tls_of_localhost(folder: Path) -> ssl.SSLContext:
     """Return a server's context, and leave its certificate in `folder`, where whoever is to trust it finds it."""
-    path = folder / "localhost.pem"
-    path.write_text(LOCALHOST_PEM)
+    return tls_with(folder / "localhost.pem", LOCALHOST_PEM)
+
+
+def tls_with(path: Path, pem: str) -> ssl.SSLContext:
+    """Return the context of a server that shows this certificate, which is left at `path`."""
+    path.write_text(pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context

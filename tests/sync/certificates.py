@@ -3,18 +3,14 @@
 import ssl
 from pathlib import Path
 
-from tests.drivers.relays import tls_of_localhost
+from tests.drivers.relays import tls_of_localhost, tls_with
 
 __all__ = ["an_impostor", "tls_of_localhost"]
 
 
 def an_impostor(folder: Path) -> ssl.SSLContext:
     """Return the context of a server that says it is localhost, with a certificate that nobody vouches for."""
-    path = folder / "impostor.pem"
-    path.write_text(IMPOSTOR_PEM)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context
+    return tls_with(folder / "impostor.pem", IMPOSTOR_PEM)
 
 
 # Made for these tests, and good for nothing else.

@@ -193,7 +193,7 @@ async def test_client_that_takes_nothing_is_cut_off(venue: "Venue") -> None:
                     hub.publish(_verdict_of_a_kilobyte(number))
                 await asyncio.sleep(0)
         writer.close()
-        assert not feed._open
+        assert not feed._sockets._open
         del reader
 
 

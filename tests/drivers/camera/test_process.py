@@ -113,14 +113,20 @@ async def test_it_stands_behind_the_gate_in_all_that_is_scarce() -> None:
         most = process.MOST_MEMORY_BYTES
         assert resource.prlimit(child.pid, resource.RLIMIT_DATA) == (most, most)
         assert resource.prlimit(child.pid, resource.RLIMIT_CORE) == (0, 0)
-        assert int(Path(f"/proc/{child.pid}/oom_score_adj").read_text()) == process.OOM_SCORE
+        assert oom_score_of(child) == process.OOM_SCORE
 
 
 async def until_restrained(child: psutil.Process) -> None:
     """The last thing that it does is to tell the kernel that it may be killed first."""
     until_s = time.monotonic() + TIMEOUT_S
-    while int(Path(f"/proc/{child.pid}/oom_score_adj").read_text()) != process.OOM_SCORE:
+    while oom_score_of(child) != process.OOM_SCORE:
         assert time.monotonic() < until_s
+
+
+def oom_score_of(child: psutil.Process) -> int:
+    """Read it at once: a second read, as for the end of a file, gives the rest of what it has become meanwhile."""
+    with Path(f"/proc/{child.pid}/oom_score_adj").open("rb", buffering=0) as file:
+        return int(file.read(16))
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------

@@ -153,7 +153,10 @@ def tame(text: str) -> str:
 
 
 def _process(link: int) -> subprocess.Popen[bytes]:
-    """Start the process in a session of its own, so that what stops the gate at a terminal does not stop it first.
+    """Start the process in a group of its own, so that what stops the gate at a terminal does not stop it first.
+
+    Not in a session of its own: Linux shares out the processors by session first (sched(7), autogroup), so that its
+    niceness would count for nothing.
 
     The task, in which there may be a password, goes over the link: a command line is for all to read. This takes a
     millisecond or two, since nothing but the interpreter, which is in memory, is loaded before it goes its own way.
@@ -167,7 +170,7 @@ def _process(link: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        process_group=0,
         cwd="/",
         env={
             **kept,

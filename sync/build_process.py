@@ -9,7 +9,6 @@ what the gate then asks, until told to go on.
 """
 
 import json
-import os
 import re
 import socket
 import sqlite3
@@ -27,9 +26,7 @@ from edge.store.list_writer import ListWriter
 from sync.cutting import Encoding, LineCutter
 from sync.errors import BadFeed
 from sync.instants import parse_instant
-
-NICENESS = 10
-"""The gate comes first."""
+from sync.niceness import stand_back
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=1000)] | None
@@ -157,7 +154,7 @@ class Build:
 
 def main(link: Link, path: Path, encoding: Encoding) -> None:
     """Build until the feed ends, or the gate does; whatever goes wrong is told to the gate."""
-    os.nice(NICENESS)
+    stand_back()
     try:
         build = Build(link, path)
         try:

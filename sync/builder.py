@@ -153,13 +153,17 @@ class _Link:
 
 
 def _started(theirs: socket.socket, path: Path, encoding: Encoding) -> subprocess.Popen[bytes]:
-    """Start the process, in a session of its own: Ctrl-C at a terminal is for the gate, which then ends it."""
+    """Start the process, in a process group of its own: Ctrl-C at a terminal is for the gate, which then ends it.
+
+    Not in a session of its own: Linux shares out the processors by session first (sched(7), autogroup), so that its
+    niceness would count for nothing.
+    """
     return subprocess.Popen(  # noqa: S603 (our own module)
         [sys.executable, "-m", "sync.build_process", str(theirs.fileno()), str(path), encoding],
         pass_fds=(theirs.fileno(),),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,
+        process_group=0,
     )
 
 

@@ -24,9 +24,8 @@ from edge.core.fingerprint import Fingerprint, row_digests
 from sync.barcode_file import BadCell, BadFile, ImportRow, KnownTypes, RowReader, TicketFields, Types, csv_rows
 from sync.file_job import Cursor, FileJob, FileReport, ListedEvent, ListedFile
 from sync.file_staging import BATCH, Row, Staging
+from sync.niceness import stand_back
 
-NICENESS = 10
-"""The gate comes first."""
 LINES_A_CURSOR = 20
 MOST_TYPES = 1000
 MAX_TYPE = 200
@@ -238,7 +237,7 @@ def _texts(rows: Sequence[TicketFields]) -> list[tuple[str | None, ...]]:
 
 def main(given: BinaryIO, out: BinaryIO) -> None:
     """Read a job, and answer it."""
-    os.nice(NICENESS)
+    stand_back()
     line = given.readline()
     if not line.endswith(b"\n"):
         return  # the gate thought better of it

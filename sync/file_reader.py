@@ -88,13 +88,13 @@ class _Answer:
 
 
 def _started(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """Start the process, in a session of its own: what stops the gate at a terminal is not its business.
+    """Start the process, in a process group of its own: what stops the gate at a terminal is not its business.
 
     This takes a millisecond or two; in a thread, one that is given up would start it for nobody.
     """
     command = [sys.executable, "-m", "sync.file_feed"]
     link = theirs.fileno()
-    return subprocess.Popen(command, stdin=link, stdout=link, start_new_session=True)  # noqa: S603 (our own module)
+    return subprocess.Popen(command, stdin=link, stdout=link, process_group=0)  # noqa: S603 (our own module)
 
 
 async def _gone(child: subprocess.Popen[bytes]) -> None:

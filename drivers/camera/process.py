@@ -1,6 +1,6 @@
 """A camera's own process: takes its pictures, decodes them, and tells the gate. It may die at any time without harm.
 
-Source: prctl(2), PR_SET_PDEATHSIG; getrlimit(2), RLIMIT_DATA; proc(5), oom_score_adj.
+Source: prctl(2), PR_SET_PDEATHSIG; setpriority(2); getrlimit(2), RLIMIT_DATA; proc(5), oom_score_adj.
 """
 
 import ctypes
@@ -16,7 +16,8 @@ from drivers.camera.link import Link
 from drivers.camera.messages import Ended, Stills, Stream, Task, VideoDevice
 from drivers.protocols import DeviceLost, DeviceRefused
 
-NICENESS = 10
+NICENESS = 5
+"""What is to be read comes after what was read, and before a new list."""
 MOST_MEMORY_BYTES = 768 << 20
 """A picture that is made to need more than this ends this process, not the box."""
 OOM_SCORE = 500
@@ -43,7 +44,7 @@ def restrain() -> None:
         # Threads that hold the interpreter for good cannot hear that the gate has gone; the kernel does.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     with suppress(OSError):
-        os.nice(NICENESS)
+        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     for limit, most in ((resource.RLIMIT_DATA, MOST_MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         with suppress(OSError, ValueError):
             resource.setrlimit(limit, (most, most))

@@ -17,6 +17,7 @@ import pytest
 from edge.store.whitelist_writer import whitelist_session
 from sync.builder import open_builder
 from sync.errors import BadFeed
+from sync.niceness import NICENESS
 from tests.edge.conftest import NOW
 from tests.sync.book import PLAN, Book, everything, packed, row
 from tests.sync.rig import Rig
@@ -78,11 +79,15 @@ async def test_a_line_of_endless_depth_is_left_to_the_models(tmp_path: Path) -> 
     assert await build(tmp_path / "list.db", line + b"\n") == [line]
 
 
-async def test_the_process_is_in_a_session_of_its_own(tmp_path: Path) -> None:
-    """So that Ctrl-C at a terminal reaches the gate alone."""
+async def test_the_process_stands_back_behind_the_gate(tmp_path: Path) -> None:
+    """In a group of its own, so that Ctrl-C at a terminal reaches the gate alone, but in the same session, since by
+    that the processors are shared out first.
+    """
     async with open_builder(tmp_path / "list.db", "identity"):
         (child,) = children()
-        assert os.getsid(child.pid) == child.pid
+        assert os.getpgid(child.pid) == child.pid
+        assert os.getsid(child.pid) == os.getsid(0)
+        assert child.nice() == NICENESS
 
 
 async def test_fields_that_are_not_known_are_counted(tmp_path: Path, book: Book) -> None:

@@ -1,7 +1,9 @@
 """One gate as a process: many clients at once, and stopping while some are still there."""
 
 import asyncio
+import os
 import sqlite3
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -10,8 +12,10 @@ from contextlib import closing
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
+from edge.run import NICENESS
 from tests.sync.book import everything
 from tests.system.centrals import CentralProcess
 from tests.system.processes import GateProcess
@@ -47,6 +51,18 @@ async def test_two_lanes_and_ten_clients_make_one_admission(gate: GateProcess, n
             assert len(admitted) == 1
     assert await gate.stop() == 0
     assert counted(gate, "SELECT ticket_id FROM scan WHERE verdict = 'admitted'") == {f"T-{n}": 1 for n in range(1, 21)}
+
+
+async def test_it_comes_first_where_the_system_lets_it(gate: GateProcess) -> None:
+    allowed = may_come_first()
+    gate.configure("c-1")
+    await gate.start()
+    assert psutil.Process(gate.pid).nice() == (NICENESS if allowed else os.getpriority(os.PRIO_PROCESS, 0))
+
+
+def may_come_first() -> bool:
+    code = f"import os; os.setpriority(os.PRIO_PROCESS, 0, {NICENESS})"
+    return subprocess.run([sys.executable, "-c", code], check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def counted(gate: GateProcess, query: str) -> Counter[str]:

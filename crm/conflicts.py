@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from crm import schema
+from crm.dialect import among
 from crm.transactions import Write
 from edge.core.admission import over_limit
 from edge.core.hours import local_day
@@ -24,23 +25,24 @@ TicketAt = tuple[str, str]
 
 async def judge(tx: Write, touched: Iterable[TicketAt]) -> None:
     """Bring the conflicts of these tickets up to date, and tell new ones to the devices that take part."""
-    tickets = sorted(set(touched))
+    tickets = set(touched)
     if not tickets:
         return
-    made, table = schema.admission.c, schema.conflict.c
-    stood: dict[TicketAt, list[Any]] = {each: [] for each in tickets}
-    query = sa.select(schema.admission).where(sa.tuple_(made.ticket_id, made.event).in_(tickets))
+    known = await _known(tx, tickets)
+    # Nearly all tickets are of one device and not in question: they are not even read.
+    concerned = sorted(known.keys() | await _of_several_devices(tx, tickets))
+    if not concerned:
+        return
+    made = schema.admission.c
+    stood: dict[TicketAt, list[Any]] = {each: [] for each in concerned}
+    query = sa.select(schema.admission).where(sa.tuple_(made.ticket_id, made.event).in_(concerned))
     for row in await tx.rows(query.order_by(made.at, made.scan_id)):
         stood[row.ticket_id, row.event].append(row)
-    known: dict[TicketAt, dict[str, Any]] = {each: {} for each in tickets}
-    query = sa.select(table.ticket_id, table.event, table.scan_id, table.withdrawn_at)
-    for row in await tx.rows(query.where(sa.tuple_(table.ticket_id, table.event).in_(tickets))):
-        known[row.ticket_id, row.event][row.scan_id] = row.withdrawn_at
     for (ticket_id, event), rows in stood.items():
         found: list[ConflictLine] = []
         if len({row.device for row in rows}) > 1:
             found = offences(ticket_id, event, rows, await _policy(tx, ticket_id, event), await _zone(tx, event))
-        await _record(tx, known[ticket_id, event], found)
+        await _record(tx, known.get((ticket_id, event), {}), found)
 
 
 async def those_of(tx: Write, touched: Iterable[TicketAt]) -> list[ConflictModel]:
@@ -49,7 +51,7 @@ async def those_of(tx: Write, touched: Iterable[TicketAt]) -> list[ConflictModel
     if not tickets:
         return []
     table = schema.conflict.c
-    query = sa.select(table.line).where(table.ticket_id.in_(tickets), table.withdrawn_at.is_(None))
+    query = sa.select(table.line).where(among(table.ticket_id, tickets, tx.connection), table.withdrawn_at.is_(None))
     lines = [ConflictLine.model_validate_json(row.line) for row in await tx.rows(query.order_by(table.found_at))]
     return [
         ConflictModel(scan_id=line.scan_id, ticket_id=line.ticket_id, event=line.event, scans=line.scans)
@@ -83,6 +85,26 @@ def offences(
             ]
             found.append(ConflictLine(scan_id=row.scan_id, ticket_id=ticket_id, event=event, scans=scans))
     return found
+
+
+async def _known(tx: Write, tickets: set[TicketAt]) -> dict[TicketAt, dict[str, Any]]:
+    """Return when each conflict that was found of these tickets was withdrawn, by ticket and scan_id."""
+    table, found = schema.conflict.c, dict[TicketAt, dict[str, Any]]()
+    query = sa.select(table.ticket_id, table.event, table.scan_id, table.withdrawn_at)
+    named = among(table.ticket_id, {ticket_id for ticket_id, _ in tickets}, tx.connection)
+    for row in await tx.rows(query.where(named)):
+        if (row.ticket_id, row.event) in tickets:
+            found.setdefault((row.ticket_id, row.event), {})[row.scan_id] = row.withdrawn_at
+    return found
+
+
+async def _of_several_devices(tx: Write, tickets: set[TicketAt]) -> set[TicketAt]:
+    """Return those of some tickets that were admitted or let out by more than one device."""
+    made = schema.admission.c
+    query = sa.select(made.ticket_id, made.event).group_by(made.ticket_id, made.event)
+    named = among(made.ticket_id, {ticket_id for ticket_id, _ in tickets}, tx.connection)
+    rows = await tx.rows(query.where(named).having(sa.func.count(made.device.distinct()) > 1))
+    return {(row.ticket_id, row.event) for row in rows} & tickets
 
 
 async def _record(tx: Write, known: dict[str, Any], found: list[ConflictLine]) -> None:

@@ -8,8 +8,10 @@ the feed's row and must then see what the one before it wrote, and so has READ C
 are announced (NOTIFY), so that another process need not look for them often.
 """
 
-from collections.abc import AsyncGenerator, Callable
+import json
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +126,42 @@ def upsert(connection: AsyncConnection, table: sa.Table) -> Any:
     return statement.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
+async def insert_many(connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that each name every column of the table.
+
+    Left to SQLAlchemy each value of each row is gone through several times, which took a tenth of what scans cost.
+    """
+    dialect = connection.dialect
+    sql, names = _insert_of(table, dialect)
+    makers = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+    columns = [
+        [row[name] for row in rows] if make is None else [make(row[name]) for row in rows]
+        for name, make in zip(names, makers, strict=True)
+    ]
+    await connection.exec_driver_sql(sql, list(zip(*columns, strict=True)))
+
+
+@lru_cache(maxsize=16)
+def _insert_of(table: sa.Table, dialect: sa.Dialect) -> tuple[str, Sequence[str]]:
+    """Return the INSERT of a whole row, and the columns in the order of its parameters."""
+    made = sa.insert(table).compile(dialect=dialect, column_keys=[column.name for column in table.columns])
+    return str(made), made.positiontup or ()
+
+
 def by_code_point(column: sa.ColumnElement[str], connection: AsyncConnection) -> sa.ColumnElement[str]:
     """Return a text column that compares and sorts as Python's texts do, whatever the database's language is."""
     return column if connection.dialect.name == "sqlite" else column.collate("C")
+
+
+def among(column: sa.ColumnElement[str], values: Iterable[str], connection: AsyncConnection) -> sa.ColumnElement[bool]:
+    """Compare a text column with many values at once, sent as one: written out one by one they cost the driver more
+    than finding them costs the database.
+    """
+    found = sorted(values)
+    if connection.dialect.name == "sqlite":
+        each = sa.func.json_each(json.dumps(found, ensure_ascii=False)).table_valued("value")
+        return column.in_(sa.select(each.c.value))
+    return column == sa.any_(sa.literal(found, postgresql.ARRAY(sa.String)))
 
 
 async def announce(connection: AsyncConnection) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from crm import conflicts, schema, standing
 from crm.batches import Batch, sorted_out
 from crm.database import Database
+from crm.dialect import among
 from crm.journal import watch_journals
 from crm.transactions import Write
 from sync.wire import ConflictModel, ScansAnswer
@@ -52,7 +53,7 @@ async def _owners(tx: Write, batches: Sequence[Batch]) -> dict[str, str]:
     table = schema.scan.c
     return {
         row.scan_id: row.device
-        for row in await tx.rows(sa.select(table.scan_id, table.device).where(table.scan_id.in_(ids)))
+        for row in await tx.rows(sa.select(table.scan_id, table.device).where(among(table.scan_id, ids, tx.connection)))
     }
 
 
@@ -61,6 +62,6 @@ async def _tickets_of(tx: Write, scan_ids: set[str]) -> set[conflicts.TicketAt]:
         return set()
     made = schema.admission.c
     query = sa.select(made.ticket_id, made.event).where(
-        made.scan_id.in_(scan_ids), made.ticket_id.is_not(None), made.event.is_not(None)
+        among(made.scan_id, scan_ids, tx.connection), made.ticket_id.is_not(None), made.event.is_not(None)
     )
     return {(row.ticket_id, row.event) for row in await tx.rows(query)}

@@ -12,7 +12,7 @@ from crm import schema
 from crm.batches import Batch
 from crm.conflicts import TicketAt
 from crm.devices import Device
-from crm.dialect import upsert
+from crm.dialect import among, insert_many, upsert
 from crm.feed import admissions_line
 from crm.transactions import Write
 from edge.core.admission import NOT_A_VERDICT, Reason
@@ -30,7 +30,7 @@ async def store(tx: Write, batches: Sequence[Batch]) -> set[TicketAt]:
         return set()
     events = await _events(tx, [scan for scan, _ in sent])
     rows = [_scan_row(scan, device, events.get(scan.scan_id), tx.now) for scan, device in sent]
-    await tx.connection.execute(sa.insert(schema.scan), rows)
+    await insert_many(tx.connection, schema.scan, rows)
     released = await _released(tx, sent)
     standing = [
         _admission_row(row)
@@ -39,7 +39,7 @@ async def store(tx: Write, batches: Sequence[Batch]) -> set[TicketAt]:
     ]
     taken_back = await _take_back(tx, released)
     if standing:
-        await tx.connection.execute(sa.insert(schema.admission), standing)
+        await insert_many(tx.connection, schema.admission, standing)
     _tell(tx, [batch.device.id for batch in batches], standing, taken_back)
     refused = [row for row in rows if row["verdict"] == "refused" and row["reason"] not in NOT_A_VERDICT]
     await _count(tx, standing, taken_back, refused)
@@ -80,9 +80,8 @@ def _admission_row(row: Row) -> Row:
 async def _released(tx: Write, sent: Sequence[tuple[ScanModel, Device]]) -> set[tuple[str, str]]:
     """Return device and scan_id of what a release of that device names: here, or before the scan that it releases."""
     table = schema.scan.c
-    query = sa.select(table.device, table.of).where(
-        table.of.in_([scan.scan_id for scan, _ in sent]), table.reason == Reason.NOT_PASSED.value
-    )
+    named = among(table.of, [scan.scan_id for scan, _ in sent], tx.connection)
+    query = sa.select(table.device, table.of).where(named, table.reason == Reason.NOT_PASSED.value)
     before = {(row.device, row.of) for row in await tx.rows(query)}
     return before | {(device.id, scan.of) for scan, device in sent if scan.of and scan.reason == Reason.NOT_PASSED}
 

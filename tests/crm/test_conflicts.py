@@ -43,6 +43,16 @@ async def feed_after_start(gate: Gate) -> list[dict[str, Any]]:
     return await gate.changes(Place(parse_cursor(gate.held.cursor).epoch, 0).write())
 
 
+@pytest.mark.parametrize("ticket_id", ['it\'s "one"', "\N{SNOWMAN}, [1]", "\\u0041", "$1 :two %(three)s ?"])
+async def test_a_ticket_may_have_any_id(db: Database, gate: Gate, other: Gate, ticket_id: str) -> None:
+    bystanders = [gate.scan("s-1", "A"), gate.scan("s-2", "B")]
+    await gate.send(*bystanders, gate.scan("s-3", ticket_id))
+    answer = await other.send(other.scan("o-1", "C"), other.scan("o-2", ticket_id, at=LATER))
+    assert ids(answer) == [("o-2", ["s-3", "o-2"])]
+    assert answer["conflicts"][0]["ticket_id"] == ticket_id
+    assert await standing(db) == ["o-2"]
+
+
 async def test_sending_again_gives_the_same_conflicts_and_records_one(db: Database, gate: Gate, other: Gate) -> None:
     await sell(db, 1)
     await gate.send(gate.scan("s-1"))

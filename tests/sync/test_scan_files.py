@@ -95,6 +95,43 @@ def test_a_journal_that_begins_anew_is_written_too(folder: Path) -> None:
     assert [row["scan_id"] for row in rows_of(folder / NAME)] == ["s-1", "s-2", "s-3", "other-1", "other-2"]
 
 
+@pytest.fixture
+def read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were read, each time that one is."""
+    found: list[str] = []
+    real = Path.open
+
+    def opened(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        if path.parent == folder:
+            found.append(path.name)
+        return real(path, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", opened)
+    return found
+
+
+def test_a_journal_that_begins_anew_has_each_file_read_once(folder: Path, read: list[str]) -> None:
+    ScanFiles(folder).write(scans(1, 300), KYIV)
+    anew = [scan | {"scan_id": f"other-{scan['seq']}"} for scan in scans(1, 400)]
+    files = ScanFiles(folder)
+    for first in range(0, 400, 20):
+        files.write(anew[max(0, first - 10) : first + 20], KYIV)  # each time half of the last again
+    assert read == [NAME, NAME], "to see how far it goes, and what is in it"
+    assert seqs(folder / NAME) == [*range(1, 301), *range(1, 401)]
+
+
+def test_what_is_in_a_file_is_read_again_after_another_hand_changed_it(folder: Path, read: list[str]) -> None:
+    files = ScanFiles(folder)
+    files.write(scans(1, 6), KYIV)
+    files.write(scans(3, 6), KYIV)
+    whole = (folder / NAME).read_bytes().splitlines(keepends=True)
+    (folder / NAME).write_bytes(b"".join(whole[:4] + whole[5:]))
+    read.clear()
+    files.write(scans(3, 6), KYIV)
+    assert read == [NAME, NAME]
+    assert seqs(folder / NAME) == [1, 2, 3, 5, 6, 4]
+
+
 @pytest.mark.parametrize("note", ["", 'with "quotes",\r\nand a line end'])
 def test_a_power_cut_leaves_no_half_row(folder: Path, note: str) -> None:
     ScanFiles(folder).write(scans(1, 2), KYIV)

@@ -1,14 +1,16 @@
 """Scans out: in order, each kept until the CRM has it, whatever the CRM answers."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from edge.store.outbox import NotParked, drop_parked, parked_scans, retry_parked
-from sync import engine
+from sync import upload
 from tests.sync.book import Book, everything
-from tests.sync.rig import START, Rig
+from tests.sync.rig import START, Rig, ScriptedCrm, open_rig, served
 
 Scans = list[dict[str, Any]]
 CONFLICT: dict[str, Any] = {
@@ -262,6 +264,7 @@ async def test_a_conflict_before_a_cut_is_not_lost(rig: Rig, book: Book) -> None
 
 
 async def test_a_parked_scan_at_which_the_crm_fails_again_is_in_nobodys_way(rig: Rig) -> None:
+    rig.sleeper.naps = 0  # what failed is left alone for ever
     refusing(rig, "s-1")
     await record(rig, 1)
     async with rig.running("scans"):
@@ -273,9 +276,117 @@ async def test_a_parked_scan_at_which_the_crm_fails_again_is_in_nobodys_way(rig:
 
         rig.crm.on_scans = judge
         await rig.store.write(lambda tx: retry_parked(tx, None))
-        await rig.until(lambda: len(rig.crm.got) == 2)
+        await rig.until(lambda: len(rig.sleeper.delays) == 1)
         await rig.offer(2, "s-2")
         await rig.until(lambda: rig.acked == 2)
+        await rig.offer(3, "s-3")
+        await rig.until(lambda: rig.acked == 3)
+    assert [scan["scan_id"] for scan in rig.crm.got] == ["s-1", "s-1", "s-2", "s-3"]
+
+
+async def test_parked_scans_go_again_after_those_that_are_new(rig: Rig) -> None:
+    refusing(rig, "s-1")
+    await record(rig, 1)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 1)
+    refusing(rig)
+    await rig.store.write(lambda tx: retry_parked(tx, None))
+    await rig.offer(2, "s-2")
+    async with rig.running("scans"):
+        await rig.until(lambda: len(rig.crm.got) == 3)
+    assert [scan["scan_id"] for scan in rig.crm.got] == ["s-1", "s-2", "s-1"]
+
+
+@pytest.mark.parametrize(("every_s", "known"), [(0.0, [0, 4, 8]), (math.inf, [0, 0, 0])])
+async def test_in_a_backlog_it_is_written_down_now_and_then_what_the_crm_has(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, every_s: float, known: list[int]
+) -> None:
+    """Each time costs a flush, for which a lane may have to wait; at the end it is written in any case."""
+    monkeypatch.setattr(upload, "BATCH", 4)
+    monkeypatch.setattr(upload, "NOTE_EVERY_S", every_s)
+    seen: list[int] = []
+
+    def take(scans: Scans) -> dict[str, Any]:
+        seen.append(rig.acked)
+        return rig.crm.take_all(scans)
+
+    rig.crm.on_scans = take
+    await record(rig, 10)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 10)
+    assert seen == known
+    assert seqs(rig.crm.got) == list(range(1, 11))
+
+
+async def test_what_was_not_written_down_before_the_power_went_is_sent_again(tmp_path: Path, crm: ScriptedCrm) -> None:
+    async with served(crm.app()) as url:
+        async with open_rig(tmp_path / "gate", url, crm) as rig:
+            await record(rig, 6)
+            await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=ON"))
+            async with rig.running("scans"):
+                await rig.until(lambda: bool(rig.sleeper.delays))
+            await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=OFF"))
+            assert rig.acked == 0
+        async with open_rig(tmp_path / "gate", url, crm) as rig, rig.running("scans"):
+            await rig.until(lambda: rig.acked == 6)
+        assert seqs(crm.got) == [*range(1, 7), *range(1, 7)]
+
+
+async def test_what_the_crm_has_is_not_sent_again_for_want_of_a_disk(rig: Rig) -> None:
+    await record(rig, 2)
+    await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=ON"))
+    async with rig.running("scans"):
+        await rig.until(lambda: len(rig.sleeper.delays) == 3)
+        await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=OFF"))
+        await rig.until(lambda: rig.acked == 2)
+    assert seqs(rig.crm.got) == [1, 2]
+
+
+async def test_what_was_read_ahead_is_not_sent_before_what_the_crm_left_out(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "BATCH", 4)
+    answers = [4, 6]
+    rig.crm.on_scans = lambda scans: {"acked": answers.pop(0)} if answers else rig.crm.take_all(scans)
+    await record(rig, 12)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 12)
+    assert seqs(rig.crm.got) == [1, 2, 3, 4, 5, 6, 7, 8, 7, 8, 9, 10, 11, 12]
+
+
+async def test_after_a_failure_in_a_backlog_it_goes_on_where_it_was(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "BATCH", 4)
+    monkeypatch.setattr(upload, "NOTE_EVERY_S", math.inf)
+    fails = [False, True]
+    known: list[int] = []
+
+    def judge(scans: Scans) -> dict[str, Any] | web.Response:
+        known.append(rig.acked)
+        return web.Response(status=503) if fails and fails.pop(0) else rig.crm.take_all(scans)
+
+    rig.crm.on_scans = judge
+    await record(rig, 12)
+    async with rig.running("scans"):
+        await rig.until(lambda: rig.acked == 12)
+    assert seqs(rig.crm.got) == [1, 2, 3, 4, 5, 6, 7, 8, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert known[:3] == [0, 0, 4], "what it has is written down before it is left alone"
+
+
+async def test_a_conflict_that_cannot_be_kept_is_asked_for_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "BATCH", 2)
+    rig.crm.on_scans = lambda scans: {
+        "acked": scans[-1]["seq"],
+        "conflicts": [CONFLICT] if scans[0]["seq"] == 1 else [],
+    }
+    await record(rig, 6)
+    await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=ON"))
+    async with rig.running("scans"):
+        await rig.until(lambda: len(rig.sleeper.delays) == 2)
+        await rig.store.read(lambda tx: tx.journal.execute("PRAGMA query_only=OFF"))
+        await rig.until(lambda: rig.acked == 6)
+    assert [each.scan_id for each in rig.host.shown] == ["s-2"]
+    assert set(seqs(rig.crm.got[:-4])) == {1, 2}, "none went before those of the conflict"
+    assert seqs(rig.crm.got[-4:]) == [3, 4, 5, 6]
 
 
 async def test_an_answer_that_cannot_be_kept_is_asked_for_again_with_growing_delays(rig: Rig) -> None:
@@ -293,7 +404,7 @@ async def test_an_answer_that_cannot_be_kept_is_asked_for_again_with_growing_del
 async def test_a_crm_that_takes_few_at_once_is_not_offered_many_each_time(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BATCH", 16)
+    monkeypatch.setattr(upload, "BATCH", 16)
     rig.crm.on_scans = lambda scans: web.Response(status=413) if len(scans) > 1 else rig.crm.take_all(scans)
     await record(rig, 10)
     async with rig.running("scans"):

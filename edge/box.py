@@ -153,6 +153,8 @@ class Box:
             found.append(f"crm: {self.crm.error}")
         if self.store.data.held:
             found.append(f"data: {self.store.data.held}")
+        if self.store.data.disowned:
+            found.append(f"data: {self.store.data.disowned}")
         if self.store.damaged_whitelist:
             found.append(f"data: the ticket list was damaged; set aside as {self.store.damaged_whitelist.name}")
         if self.store.salvage:

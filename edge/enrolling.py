@@ -207,7 +207,7 @@ class CrmLink:
             if named is not None and named.url.rstrip("/") != asked.url.rstrip("/"):
                 raise NotAllowed(f"crm.url: the settings name {named.url}, the code {asked.url}; mend one of them")
             self.credentials = await enrol(self._settings, asked.url, asked.code, pulls=True)
-            self._store.enrol(Identity(self.credentials.device_id, self.credentials.lookup_key))
+            await self._store.enrol(Identity(self.credentials.device_id, self.credentials.lookup_key))
             self._open(self.credentials)
             return self.credentials
 

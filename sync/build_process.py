@@ -45,6 +45,8 @@ class TicketsLine(msgspec.Struct):
 _TICKETS = re.compile(rb'\s*\{\s*"kind"\s*:\s*"tickets"')
 _decoder = msgspec.json.Decoder(TicketsLine)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_KNOWN = {"kind", "event", "rows"}
+_SMALL_BYTES = 200
 _checked_instant = lru_cache(maxsize=4096)(parse_instant)
 
 
@@ -120,7 +122,9 @@ class Build:
     def _put_tickets(self, raw: bytes) -> bool:
         """Apply a line of tickets; False: it is not quite as this release writes one, so the models must read it."""
         try:
-            line = _decoder.decode(raw)
+            line, fields = _decoder.decode(raw), _fields.decode(raw)
+            if not _is_plain(raw, fields):
+                return False
             for row in line.rows:
                 if row[4] is not None:
                     _checked_instant(row[4])
@@ -129,7 +133,7 @@ class Build:
             self._writer.put_tickets(line.event, line.rows)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return False
-        self._unknown += len(_fields.decode(raw)) - 3
+        self._unknown += len(fields) - len(_KNOWN)
         return True
 
     def _obey(self) -> None:
@@ -149,7 +153,24 @@ class Build:
                     self._link.say({"is": "done", "value": getattr(self._writer, method)(*args)})
 
     def _opened(self) -> ListWriter:
-        return ListWriter(connect(self._path, "whitelist"), self._path.name)
+        return ListWriter(connect(self._path, "building"), self._path.name)
+
+
+def _is_plain(raw: bytes, fields: dict[str, msgspec.Raw]) -> bool:
+    """Tell whether a line that was decoded holds nothing that this decoder passes over and the models do not.
+
+    That is a NUL, a second kind, or a value that is not known and was skipped unread; small ones are read here.
+
+    Raises:
+        msgspec.MsgspecError: such a value is no JSON.
+    """
+    if rb"\u0000" in raw or bytes(fields["kind"]) != b'"tickets"':
+        return False
+    for unknown in fields.keys() - _KNOWN:
+        if len(bytes(fields[unknown])) > _SMALL_BYTES:
+            return False
+        msgspec.json.decode(fields[unknown])
+    return True
 
 
 def main(link: Link, path: Path, encoding: Encoding) -> None:

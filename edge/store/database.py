@@ -10,15 +10,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["journal", "whitelist"]
+Kind = Literal["journal", "whitelist", "building"]
+"""`building` is a whitelist that is not in use yet."""
+Schema = Literal["journal", "whitelist"]
 
-VERSIONS: dict[Kind, int] = {"journal": 2, "whitelist": 2}
+VERSIONS: dict[Schema, int] = {"journal": 2, "whitelist": 2}
 """The schema version that this release writes; each has its file in `schema/`."""
 
 # A page of 4 KiB; -2000 is 2,000 KiB of page cache. A probe touches four pages, so more would only cost memory.
 _PRAGMAS: dict[Kind, tuple[str, ...]] = {
     "journal": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA cache_size=-1000"),
     "whitelist": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA cache_size=-2000"),
+    # Nobody reads it meanwhile, and nearly all that is written is new: without a write-ahead log it is written once.
+    "building": ("PRAGMA journal_mode=DELETE", "PRAGMA synchronous=FULL", "PRAGMA cache_size=-2000"),
 }
 BUSY_TIMEOUT_MS = 5000
 
@@ -42,7 +46,7 @@ def connect(path: Path, kind: Kind) -> sqlite3.Connection:
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         for pragma in _PRAGMAS[kind]:
             connection.execute(pragma)
-        migrate(connection, kind, str(path))
+        migrate(connection, "journal" if kind == "journal" else "whitelist", str(path))
     except BaseException:
         connection.close()
         raise
@@ -63,21 +67,37 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, kind: Kind, name: str) -> None:
+def migrate(connection: sqlite3.Connection, kind: Schema, name: str) -> None:
     """Bring a file to the newest schema: one transaction a version, so a power cut leaves a whole version."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = _version_of(connection)
     if version > VERSIONS[kind]:
         raise NewerSchema(
             f"{name}: schema version {version} is newer than this release knows ({VERSIONS[kind]}); upgrade"
         )
     for number in range(version + 1, VERSIONS[kind] + 1):
         script = resources.files("edge.store").joinpath(f"schema/{kind}_{number:04}.sql").read_text("utf-8")
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
+        except sqlite3.OperationalError:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            # What a killed gate has left behind may have made the same file at this moment.
+            if _version_of(connection) < number:
+                raise
 
 
-def sidecars(path: Path) -> tuple[Path, Path]:
-    """Return the write-ahead log and its index that belong to a database file."""
-    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+def _version_of(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+_SIDECARS = ("-wal", "-shm", "-journal")
+
+
+def sidecars(path: Path) -> tuple[Path, Path, Path]:
+    """Return the write-ahead log, its index and the rollback journal that belong to a database file."""
+    log, index, journal = (path.with_name(path.name + suffix) for suffix in _SIDECARS)
+    return log, index, journal
 
 
 def is_damage(exc: BaseException) -> bool:
@@ -98,7 +118,7 @@ def set_aside(path: Path, now: datetime) -> Path:
     """Move a damaged database and what belongs to it out of the way, under a dated name; return that name."""
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     target = path.with_name(f"{path.name}.damaged-{stamp}")
-    for source, suffix in ((path, ""), *zip(sidecars(path), ("-wal", "-shm"), strict=True)):
+    for source, suffix in ((path, ""), *zip(sidecars(path), _SIDECARS, strict=True)):
         if source.exists():
             source.rename(target.with_name(target.name + suffix))
     sync_folder(path.parent)

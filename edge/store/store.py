@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -16,6 +17,7 @@ from typing import TypeVar
 import aiosqlite
 
 from edge.core.admission import NOT_A_VERDICT
+from edge.store.belonging import OTHER_DEVICE, OTHER_KEY, Owner, Whose, note_key
 from edge.store.database import NewerSchema, connect_read_only, is_damage, remove, sidecars, sync_folder
 from edge.store.keeping import Salvage, archive_sent, open_journal, suspect_path
 from edge.store.pictures import Pictures
@@ -23,20 +25,25 @@ from edge.store.records import SELECT_SCAN, SELECT_SETTLED, Scan, instant_of, sc
 from edge.store.tx import Identity, Tx
 from edge.store.whitelist_reader import WhitelistReader
 from edge.store.whitelist_writer import WhitelistSession, whitelist_session
-from edge.store.writer import Writer
+from edge.store.writer import CannotRecord, Writer
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class DataState:
-    """Which ticket list the gate decides by. `held` says why a newer one waits for a person, if one does."""
+    """Which ticket list the gate decides by. `held` says why a newer one waits for a person, if one does.
+
+    `disowned` says why the list that was here is pulled anew, and whether it is used until then.
+    """
 
     cursor: str | None = None
     tickets: int = 0
     fingerprint: str = "0" * 32
     synced_at: datetime | None = None
     held: str | None = None
+    disowned: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,17 @@ class Store:
     a list that was built beside it in its place.
     """
 
-    def __init__(self, folder: Path, writer: Writer, tx: Tx, journal: aiosqlite.Connection, pictures: Pictures) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        writer: Writer,
+        tx: Tx,
+        journal: aiosqlite.Connection,
+        pictures: Pictures,
+        now: Callable[[], datetime],
+    ) -> None:
         self._folder = folder
+        self._now = now
         self.pictures = pictures
         self._writer = writer
         self._tx = tx
@@ -101,8 +117,14 @@ class Store:
         """Who this box is to the CRM."""
         return self._tx.identity
 
-    def enrol(self, identity: Identity) -> None:
-        """Take up an identity while running."""
+    @property
+    def owner(self) -> Owner:
+        """Whose lists are made here, which each keeps with its cursor."""
+        return _owner_of(self._tx.identity)
+
+    async def enrol(self, identity: Identity) -> None:
+        """Take up an identity while running; a list that is not its own is given up first."""
+        await self.own_list(_owner_of(identity))
         self._tx.identity = identity
 
     async def write(self, job: Callable[[Tx], T], *, refusable: bool = True) -> T:
@@ -128,11 +150,12 @@ class Store:
         Raises:
             sqlite3.Error: damaged, or the disk is full, or the like.
         """
-        path, on_commit = self.building_path, _nothing
-        if not building:
-            path, on_commit = self.whitelist_path, self._tx.whitelist.mark_stale
+        if building:
+            opening = whitelist_session(self.building_path, kind="building")
+        else:
+            opening = whitelist_session(self.whitelist_path, self._tx.whitelist.mark_stale)
         try:
-            async with whitelist_session(path, on_commit) as session:
+            async with opening as session:
                 try:
                     yield session
                 finally:
@@ -160,7 +183,52 @@ class Store:
             tickets=int(session.meta("count") or 0),
             fingerprint=session.meta("fingerprint") or "0" * 32,
             synced_at=instant_of(int(synced_at)) if synced_at else None,
+            disowned=None if session.cursor else session.meta("disowned"),
         )
+
+    async def own_list(self, owner: Owner) -> None:
+        """See to it that both lists are their owner's: what another key made is given up, as by it all are unknown.
+
+        One of the same key that another device pulled is used until it is pulled anew.
+        """
+        await self._note_key(owner)
+        if self.building_path.exists():
+            with contextlib.suppress(sqlite3.Error, NewerSchema):  # whoever builds it will say
+                async with self.session(building=True) as session:
+                    whose = owner.whose(session.meta("key"), session.meta("device"))
+                if whose in (Whose.OTHER_KEY, Whose.OTHER_DEVICE):
+                    self.discard_building()
+        async with self.session(building=False) as session:
+            whose = owner.whose(session.meta("key"), session.meta("device"))
+            if session.cursor and whose is Whose.UNMARKED:
+                await self._mark(session, None, **owner.mark())
+            elif session.cursor and whose is Whose.OTHER_DEVICE:
+                await self._mark(session, "", **owner.mark(), disowned=OTHER_DEVICE)
+        if whose is Whose.OTHER_KEY:
+            await self._give_up_list()
+
+    async def _note_key(self, owner: Owner) -> None:
+        try:
+            changed = await self._writer.write(lambda tx: note_key(tx.journal, owner, tx.head[0], self._now()))
+        except CannotRecord as exc:
+            log.warning("the journal cannot say whose key is used: %s", exc)
+        else:
+            if changed:
+                log.warning("journal: another lookup key; uses made before go on counting by event and ticket id")
+
+    async def _mark(self, session: WhitelistSession, cursor: str | None, **changes: str) -> None:
+        try:
+            await session.commit(cursor, None, **changes)
+        except sqlite3.OperationalError as exc:
+            log.warning("the ticket list cannot be marked as this box's: %s", exc)
+
+    async def _give_up_list(self) -> None:
+        """Take away the list in use, which is of no use; the empty one says so until it is pulled."""
+        log.warning("data: %s", OTHER_KEY)
+        await self._writer.between(lambda tx: tx.whitelist.replace(lambda: remove(self.whitelist_path)))
+        self.data = DataState()
+        async with self.session(building=False) as session:
+            await self._mark(session, None, disowned=OTHER_KEY)
 
     async def promote(self) -> None:
         """Put the list that was built in the place of the one in use, in one step, between two decisions."""
@@ -279,12 +347,14 @@ async def open_store(
         reader = await opened.enter_async_context(
             aiosqlite.Connection(lambda: connect_read_only(folder / "journal.db"), 64)
         )
-        store = Store(folder, writer, tx, reader, Pictures(folder / "pictures", now))
+        store = Store(folder, writer, tx, reader, Pictures(folder / "pictures", now), now)
         store.salvage = salvage
         if moved_at_start is not None:
             _note_damage(store, moved_at_start)
         async with store.session(building=False):
             pass
+        if identity is not None:
+            await store.own_list(_owner_of(identity))
         yield store
 
 
@@ -304,8 +374,8 @@ def _claim(folder: Path) -> int:
     return descriptor
 
 
-def _nothing() -> None:
-    """Nobody looks at a list that is being built."""
+def _owner_of(identity: Identity | None) -> Owner:
+    return Owner.of(identity.device_id, identity.lookup_key) if identity else Owner()
 
 
 def _note_damage(store: Store, moved: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge.core.fingerprint import Fingerprint
-from edge.store.database import connect
+from edge.store.database import Kind, connect
 from edge.store.list_writer import ListWriter, TicketTexts
 from edge.store.records import microseconds
 from edge.store.whitelist_reader import ENTITIES
@@ -50,8 +50,8 @@ class WhitelistSession:
 
     @property
     def cursor(self) -> str | None:
-        """The last cursor applied."""
-        return self._meta.get("cursor")
+        """The last cursor applied; None: there is none, or it is not to be gone on from."""
+        return self._meta.get("cursor") or None
 
     def meta(self, key: str) -> str | None:
         """Return what was kept under `key` with the last cursor."""
@@ -119,18 +119,18 @@ class WhitelistSession:
 
 @asynccontextmanager
 async def whitelist_session(
-    path: Path, on_commit: Callable[[], None] = lambda: None
+    path: Path, on_commit: Callable[[], None] = lambda: None, *, kind: Kind = "whitelist"
 ) -> AsyncIterator[WhitelistSession]:
     """Open a session on a whitelist file, made if missing; what has no cursor when it ends is rolled back.
 
-    `on_commit` is called after each cursor that was made visible.
+    `kind`: whether it is in use. `on_commit` is called after each cursor that was made visible.
 
     Raises:
         sqlite3.DatabaseError: damaged.
     """
     session: WhitelistSession | None = None
     try:
-        async with _in_a_thread(path) as call:
+        async with _in_a_thread(path, kind) as call:
             session = WhitelistSession(call, await call("meta"), on_commit)
             yield session
     finally:
@@ -139,7 +139,7 @@ async def whitelist_session(
 
 
 @asynccontextmanager
-async def _in_a_thread(path: Path) -> AsyncIterator[ListCall]:
+async def _in_a_thread(path: Path, kind: Kind) -> AsyncIterator[ListCall]:
     """Do the work in a thread of its own, one thing after another; the connection is closed there at the end."""
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as held:
@@ -155,7 +155,7 @@ async def _in_a_thread(path: Path) -> AsyncIterator[ListCall]:
         held.callback(thread.submit, close)
 
         def open_() -> None:
-            opened.append(ListWriter(connect(path, "whitelist"), path.name))
+            opened.append(ListWriter(connect(path, kind), path.name))
 
         async def call(method: str, *args: Any) -> Any:
             return await loop.run_in_executor(thread, partial(getattr(opened[0], method), *args))

@@ -21,10 +21,13 @@ from crm.importer import import_rows
 from crm.reports import figures, list_devices
 from drivers.protocols import Read, Spoiled
 from edge.clock import wall_clock
+from edge.enrolling import enrol
 from edge.gate import Lane
 from edge.main import OpenGate, open_gate
+from edge.store.belonging import OTHER_DEVICE, OTHER_KEY
 from edge.store.credentials import Credentials, load_credentials, save_credentials
 from edge.supervise import run_until
+from sync.wire import EnrolmentCode
 from tests.edge.conftest import ADMITTED, KEY, said
 from tests.sync.rig import News, served
 from tests.system.processes import free_ports
@@ -49,9 +52,9 @@ class Palace:
         return [each["name"] for each in await list_devices(self.central.db)]
 
 
-@pytest.fixture
-async def palace(tmp_path: Path) -> AsyncIterator[Palace]:
-    async with open_central(tmp_path / "central.db", organiser="Palace") as central, served(central.app()) as url:
+@asynccontextmanager
+async def open_palace(path: Path, organiser: str = "Palace") -> AsyncIterator[Palace]:
+    async with open_central(path, organiser=organiser) as central, served(central.app()) as url:
         now = wall_clock()
         await service.put_event(
             central.db, id="e-1", name="Concert", tz="Europe/Kyiv", starts_at=now, ends_at=now + timedelta(hours=5)
@@ -60,6 +63,12 @@ async def palace(tmp_path: Path) -> AsyncIterator[Palace]:
         await service.put_checkpoint(central.db, id="c-1", event="e-1", name="North")
         found = Palace(central, url)
         await found.sells("T-1", "T-2")
+        yield found
+
+
+@pytest.fixture
+async def palace(tmp_path: Path) -> AsyncIterator[Palace]:
+    async with open_palace(tmp_path / "central.db") as found:
         yield found
 
 
@@ -210,6 +219,49 @@ async def test_code_of_the_crm_in_the_settings_is_taken_however_its_address_ends
         assert box.notices == ["enrolling", "enrolled"]
         await box.until_tickets(2)
         assert box.gate.box.crm.error is None
+
+
+async def test_box_that_is_enrolled_with_another_crm_judges_by_no_list_until_it_has_that_ones(
+    palace: Palace, folder: Path, tmp_path: Path
+) -> None:
+    """The old list's lookups are under another key: by it every guest would be unknown."""
+    async with at_work(folder, palace.url) as box:
+        await box.reads(await palace.shows())
+        await box.until_tickets(2)
+    async with open_palace(tmp_path / "arena.db", "Arena") as arena:
+        code = EnrolmentCode.model_validate_json(await arena.shows())
+        await enrol(the_settings(folder), arena.url, code.code)
+        async with open_gate(the_settings(folder, arena.url), _no_defect) as gate:  # before its jobs begin
+            assert await gate.box.store.read(lambda tx: len(tx.plan.events)) == 0
+            assert gate.box.faults() == [f"data: {OTHER_KEY}"]
+            refused = (await gate.box.lane(None).offer("T-1")).body()
+            assert refused["reason"] == "unknown_ticket"
+            assert "This gate has no ticket list yet and cannot know" in refused["message"]
+        async with at_work(folder, arena.url) as box:
+            await box.until_tickets(2)
+            assert box.gate.box.faults() == []
+            assert said(await box.lane.offer("T-1")) == ADMITTED
+
+
+async def test_box_that_is_enrolled_anew_with_its_crm_uses_its_list_until_it_is_pulled_anew(
+    palace: Palace, folder: Path
+) -> None:
+    async with at_work(folder, palace.url) as box:
+        await box.reads(await palace.shows())
+        await box.until_tickets(2)
+    await enrol(the_settings(folder), palace.url, EnrolmentCode.model_validate_json(await palace.shows()).code)
+    async with open_gate(the_settings(folder, palace.url), _no_defect) as gate:
+        assert gate.box.faults() == [f"data: {OTHER_DEVICE}"]
+        assert gate.box.store.data.tickets == 2
+    await palace.sells("T-3")
+    async with at_work(folder, palace.url) as box:
+        await box.until_tickets(3)
+        assert box.gate.box.faults() == []
+        assert said(await box.lane.offer("T-3")) == ADMITTED
+
+
+def _no_defect(exc: BaseException) -> None:
+    raise exc
 
 
 # --- one that is not ------------------------------------------------------------------------------------------------

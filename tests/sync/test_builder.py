@@ -16,7 +16,7 @@ import pytest
 
 from edge.store.whitelist_writer import whitelist_session
 from sync.builder import open_builder
-from sync.errors import BadFeed
+from sync.errors import BadFeed, LinkDown
 from sync.niceness import NICENESS
 from tests.edge.conftest import NOW
 from tests.sync.book import PLAN, Book, everything, packed, row
@@ -152,6 +152,29 @@ async def test_leaving_ends_the_process_and_forgets_what_has_no_cursor(tmp_path:
     assert children() == []
     async with whitelist_session(path) as session:
         assert (session.cursor, session.fingerprint.count) == ("k-1", 1)
+
+
+async def test_what_a_killed_process_had_written_of_the_next_part_is_taken_back(tmp_path: Path) -> None:
+    path, book = tmp_path / "list.db", Book()
+
+    def tickets(first: int) -> list[dict[str, Any]]:
+        return [book.tickets(*range(start + first, start + 1000, 2)) for start in range(0, 20_000, 1000)]
+
+    begun = packed([*tickets(0), book.cursor("k-1")])
+    vouched = book.fingerprint
+    more = packed([*tickets(1), {"kind": "event"}])
+    async with open_builder(path, "identity") as builder:
+        with pytest.raises(LinkDown, match="SIGKILL"):
+            async for line in builder.lines(chunks(begun, more)):
+                if b"cursor" in line:
+                    await builder.session.commit("k-1", NOW)
+                else:
+                    # More than fits into memory is in the file by now.
+                    assert path.with_name("list.db-journal").stat().st_size
+                    os.kill(children()[0].pid, signal.SIGKILL)
+    async with whitelist_session(path, kind="building") as session:
+        assert (session.cursor, session.fingerprint) == ("k-1", vouched)
+        assert all([await session.audit(first) for first in range(256)])
 
 
 async def test_a_file_that_cannot_be_opened_is_no_fault_of_the_feed(tmp_path: Path, book: Book) -> None:

@@ -34,6 +34,11 @@ def fresh_sum(path: Path) -> Fingerprint:
     return total
 
 
+def journal_mode(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as db:
+        return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+
+
 # --- visible with its cursor, or not at all -------------------------------------------------------------------------
 
 
@@ -214,7 +219,9 @@ async def test_new_list_takes_its_place_in_one_step(venue: Venue) -> None:
     await with_plan(venue, "NEW")
     lane = venue.lane()
     assert said(await lane.offer("NEW")) == UNKNOWN
+    assert journal_mode(venue.store.building_path) == "delete"
     await venue.store.promote()
+    assert journal_mode(venue.store.whitelist_path) == "wal"  # else a change to the list would have to wait for guests
     assert [said(await lane.offer(code)) for code in ("NEW", "OLD")] == [ADMITTED, UNKNOWN]
     assert (venue.store.data.cursor, venue.store.data.tickets) == ("built", 1)
     assert not venue.store.building_path.exists()

@@ -1,14 +1,14 @@
 """The native connector: the Gate API, version 1, over HTTP (httpx)."""
 
-import json
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 from pydantic import ValidationError
 
 # httpx loads its own command line, and with it click, rich and pygments, wherever they are installed: 5 MiB that no
@@ -20,6 +20,7 @@ import httpx
 from sync.connector import Feed
 from sync.cutting import Encoding
 from sync.errors import BadFeed, CursorExpired, EnrolmentRefused, LinkDown, Refused, TokenRefused
+from sync.floor import moving, within
 from sync.lines import describe
 from sync.wire import (
     NDJSON,
@@ -35,13 +36,28 @@ from sync.wire import (
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 ANSWER_TIMEOUT_S = 20.0
+"""For each read and write."""
+WHOLE_ANSWER_S = 60.0
+"""For a small answer from end to end; what is sent has its own time on top."""
+SENT_BYTES_PER_S = 4096
+"""How fast what we send must go at least: half of a line of 64 kbit/s."""
 M = TypeVar("M", bound=WireModel)
 
 
 class BramaCrm:
     """Speaks to `<url>/gate/v1` with a device token."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        whole_answer_s: float = WHOLE_ANSWER_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`whole_answer_s`: what each small answer may take in all; `monotonic` times the feeds."""
+        self._whole_answer_s = whole_answer_s
+        self._monotonic = monotonic
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.AsyncClient(
             base_url=f"{url.rstrip('/')}/gate/v1",
@@ -83,8 +99,9 @@ class BramaCrm:
 
     async def fingerprints(self, prefix: str) -> FingerprintsAnswer | None:
         """Ask for the sums of a range; see `Connector.fingerprints`."""
+        asked = self._client.stream("GET", "/fingerprints", params={"prefix": prefix})
         with translated():
-            async with self._client.stream("GET", "/fingerprints", params={"prefix": prefix}) as response:
+            async with within(self._whole_answer_s, "/fingerprints"), asked as response:
                 answer = await _Answer.of(response)
         return None if answer.status == httpx.codes.NOT_FOUND else answer.read(FingerprintsAnswer)
 
@@ -93,15 +110,19 @@ class BramaCrm:
         timeout = httpx.Timeout(ANSWER_TIMEOUT_S + wait_s, connect=10.0)
         asked = self._client.stream("GET", path, params=params, timeout=timeout, headers={"Accept-Encoding": "gzip"})
         with translated():
-            async with asked as response:
+            async with AsyncExitStack() as opened:
+                async with within(self._whole_answer_s + wait_s, path):
+                    response = await opened.enter_async_context(asked)
                 if response.status_code != httpx.codes.OK:
-                    answer = await _Answer.of(response)
+                    async with within(self._whole_answer_s, path):
+                        answer = await _Answer.of(response)
                     if answer.status == httpx.codes.GONE:
                         raise CursorExpired(answer.error.message)
                     raise answer.failure()
                 if response.headers.get("content-type", "").split(";")[0].strip() != NDJSON:
                     raise BadFeed(_not_the_crm(response))
-                yield Feed(response.aiter_raw(), _encoding_of(response))
+                encoding = _encoding_of(response)
+                yield Feed(moving(response.aiter_raw(), wait_s, path, self._monotonic), encoding)
 
     async def send_scans(self, device_id: str, scans: Sequence[dict[str, Any]]) -> ScansAnswer:
         """Hand over journal rows; see `Connector.send_scans`."""
@@ -114,10 +135,10 @@ class BramaCrm:
         return answer, time.monotonic() - started
 
     async def _post(self, path: str, body: dict[str, Any]) -> "_Answer":
-        content = json.dumps(body, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"}
+        content = msgspec.json.encode(body)  # a tenth of the time that json takes, for which a lane may have to wait
+        asked = self._client.stream("POST", path, content=content, headers={"Content-Type": "application/json"})
         with translated():
-            async with self._client.stream("POST", path, content=content, headers=headers) as response:
+            async with within(self._whole_answer_s + len(content) / SENT_BYTES_PER_S, path), asked as response:
                 return await _Answer.of(response)
 
 

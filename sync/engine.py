@@ -5,44 +5,31 @@ No lane ever waits for any of them.
 
 import asyncio
 import logging
-import random
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from edge.store.database import NewerSchema
-from edge.store.outbox import Parked, Reject, acked_seq, acknowledge, parked_scans, settle_retried
-from edge.store.records import Scan
 from edge.store.store import Store
 from edge.store.tx import Tx
-from edge.store.writer import CannotRecord
+from sync.backoff import CANNOT_WRITE, FIRST_DELAY_S, UNWELL_DELAY_S, Backoff
 from sync.connector import Connector, Feed
-from sync.errors import Again, CursorExpired, LinkDown, Refused, TokenRefused
-from sync.host import Host, tell_conflicts
+from sync.errors import Again, CursorExpired, LinkDown, TokenRefused
+from sync.host import Host
+from sync.patience import Patience
 from sync.pull import Mismatch, Puller
 from sync.state import CrmHealth
-from sync.wire import Rejected, ScansAnswer
+from sync.upload import Uploader
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 30
 """How long the CRM may hold a request for changes."""
 HEARTBEAT_S = 30.0
-BATCH = 500
-"""Scans at a time: what the Gate API allows."""
-BATCH_BYTES = 1024 * 1024
-FIRST_DELAY_S = 1.0
-MOST_DELAY_S = 60.0
 MOST_MENDS = 2
 """How often a list is mended range by range before it is pulled anew."""
 AUDIT_EVERY_S = 1.0
 AUDIT_SHARE = 50
 """Counting takes at most a fiftieth of the time."""
-CANNOT_WRITE = (sqlite3.Error, OSError, NewerSchema, CannotRecord)
-"""The box's own disk is at fault, which is no reason to ask a CRM the same without pause."""
-UNWELL_DELAY_S = 60.0
-"""How often a refused token is tried again: somebody may have mended it in the CRM."""
 
 
 class SyncEngine:
@@ -70,10 +57,13 @@ class SyncEngine:
         self._sync_now = sync_now
         self._accept = accept
         self._sleep = sleep
+        self._uploader = Uploader(store, connector, host, now, token_refused=self._token_refused, sleep=sleep)
         self._mends = 0
         """How often in a row the list was mended and still differed."""
         self._differs: str | None = None
         """What the audit found."""
+        self.patience = Patience()
+        """How often everything is pulled anew where that does not help."""
 
     # --- changes in -------------------------------------------------------------------------------------------------
 
@@ -87,12 +77,14 @@ class SyncEngine:
                 backoff.reset()
             except CursorExpired as exc:
                 log.warning("changes: %s; pulling everything anew", exc)
+                self.patience.proved()
                 await self._puller.start_over()
                 await self._pause(backoff.next())
             except Mismatch as exc:
-                self._say("connected", str(exc))
-                await self._mend()
-                await self._pause(backoff.next())
+                self._say("connected", self._unproven or str(exc))
+                delay_s = backoff.next() if await self._mend() else FIRST_DELAY_S
+                self._say("connected", self._unproven or str(exc))
+                await self._pause(delay_s)
             except LinkDown as exc:
                 self._say("away", str(exc))
                 await self._pause(backoff.next(exc.retry_after_s), exc.again)
@@ -102,6 +94,8 @@ class SyncEngine:
             except TokenRefused as exc:
                 await self._token_refused(exc)
                 await self._pause(UNWELL_DELAY_S)
+            if self._sync_now.is_set() and self._differs is None:
+                self.patience.asked()
             self._sync_now.clear()
             self._store.whitelist_damaged.clear()
             if self._store.data.held is None:
@@ -115,6 +109,9 @@ class SyncEngine:
                 raise Mismatch(why)
         if self._accept.is_set() and self._store.data.held:
             await self._puller.try_promote()
+            self._say(self._health.state, self._unproven or self._health.error)
+        if self.patience.hopeless and self.patience.may_begin():
+            await self._begin_anew()
         cursor = await self._puller.cursor()
         was_connected = self._health.state == "connected"
         if not was_connected:
@@ -124,12 +121,16 @@ class SyncEngine:
         unfinished = self._puller.is_building() and self._store.data.held is None
         wait_s = WAIT_S if cursor and was_connected and not (self._mends or unfinished) else 0
         total = await self._total() if cursor is None or self._puller.is_building() else None
+        if cursor is None:
+            self.patience.began()
         asked_at = asyncio.get_running_loop().time()
         async with self._connector.changes(cursor, wait_s) as feed:
             await self._puller.apply(Feed(self._heard(feed.chunks), feed.encoding), whole=cursor is None, total=total)
         self._mends = 0
+        if self._puller.matched:
+            self.patience.proved()
         if self._health.error is not None:
-            self._say("connected", None)
+            self._say("connected", self._unproven)
         quick = asyncio.get_running_loop().time() - asked_at < FIRST_DELAY_S
         returned = not was_connected and self._health.state == "connected"
         if quick and not returned and await self._puller.cursor() == cursor:
@@ -148,22 +149,64 @@ class SyncEngine:
         """Note with the first chunk that the CRM is there."""
         async for chunk in chunks:
             if self._health.state != "connected":
-                self._say("connected", None)
+                self.patience.returned()
+                self._say("connected", self._unproven)
             self._health.heard_at = self._now()
             yield chunk
 
-    async def _mend(self) -> None:
-        """Mend a list that is not the CRM's: where it differs, or if that does not help, by pulling it anew."""
+    async def _mend(self) -> bool:
+        """Mend a list that is not the CRM's: where it differs, or if that does not help, by pulling it anew.
+
+        False: neither helps, as far as is known, and the gate makes do with what it has.
+        """
         self._mends += 1
         try:
-            if self._mends <= MOST_MENDS and await self._puller.heal(self._connector):
-                return
+            if not self.patience.hopeless and self._mends <= MOST_MENDS and await self._puller.heal(self._connector):
+                return True
         except (LinkDown, TokenRefused, *CANNOT_WRITE) as exc:
             log.warning("changes: the ranges that differ could not be pulled: %s", exc)
-            return  # the next answer shows whether they still do
+            return True  # the next answer shows whether they still do
+        if self._puller.is_building() and self.patience.rest_s is None:
+            self.patience.failed()
+        if self.patience.may_begin():
+            await self._begin_anew()
+            return True
+        await self._make_do()
+        return False
+
+    async def _begin_anew(self) -> None:
         log.warning("changes: pulling everything anew")
         self._mends = 0
         await self._puller.start_over()
+
+    async def _make_do(self) -> None:
+        """Go on with the list in use, to which each change is applied; where there is none, a person may take the new.
+
+        None takes its place by itself that is not what the CRM vouches for: it may have been cut short on the way.
+        """
+        self._mends = 0
+        if self._store.data.cursor is not None:
+            await self._puller.give_up_new()
+        elif self._store.data.held is None:
+            self._store.hold(
+                "the list that was pulled is not what the CRM vouches for, and is not used;"
+                " run brama sync accept to judge by it all the same"
+            )
+
+    @property
+    def _unproven(self) -> str | None:
+        """Say that the CRM vouches for none of what it sends, where that is so."""
+        if not self.patience.hopeless:
+            return None
+        data = self._store.data
+        has = "goes on with its old list" if data.tickets else "has no list"
+        follows = "goes on with the list that it has, and with each change to it"
+        meanwhile = follows if data.cursor is not None else f"{has} until one matches or is accepted"
+        return (
+            "everything was pulled anew, and still its count and fingerprint are not those of the CRM; its maker"
+            f" finds out why by brama crm conformance {self._health.url or 'URL'}; the gate {meanwhile}, and pulls"
+            " everything ever more seldom, or now by brama sync now"
+        )
 
     # --- the list itself --------------------------------------------------------------------------------------------
 
@@ -187,7 +230,8 @@ class SyncEngine:
 
     async def _token_refused(self, exc: TokenRefused) -> None:
         self._say("revoked" if exc.revoked else "refused", str(exc))
-        if exc.revoked and (self._store.data.cursor is not None or self._puller.is_building()):
+        data = self._store.data
+        if exc.revoked and (data.cursor is not None or data.tickets or self._puller.is_building()):
             log.error("this box was revoked: its ticket list is wiped, its journal kept")
             await self._store.wipe_whitelist()
             await self._store.write(lambda tx: _seal(tx, self._now()))
@@ -200,74 +244,7 @@ class SyncEngine:
 
     async def run_scans(self) -> NoReturn:
         """Send journal rows in order, as they come."""
-        backoff, batch = Backoff(), BATCH
-        while True:
-            self._store.recorded.clear()
-            try:
-                if not await self._send_some(batch):
-                    await self._store.recorded.wait()
-                backoff.reset()
-                # One that cannot take many at once must not be offered as many each time.
-                batch = min(BATCH, batch * 2)
-            except LinkDown as exc:
-                # A batch that the CRM cannot take whole may be taken in smaller parts.
-                batch = max(1, batch // 2)
-                log.info("scans: %s", exc)
-                await self._sleep(backoff.next(exc.retry_after_s))
-            except CANNOT_WRITE as exc:
-                log.warning("scans: what the CRM answered cannot be kept: %s; sending again", exc)
-                await self._sleep(backoff.next())
-            except TokenRefused as exc:
-                await self._token_refused(exc)
-                await self._sleep(UNWELL_DELAY_S)
-
-    async def _send_some(self, most: int) -> bool:
-        """Send one batch; False: there was nothing to send."""
-        acked = await self._store.read(lambda tx: acked_seq(tx.journal))
-        scans = _batch(await self._store.scans_after(acked, most))
-        if not scans:
-            return await self._send_retried(most)  # last: what the CRM fails at again must not be in the way of others
-        try:
-            answer = await self._send([scan.wire() for scan in scans])
-        except Refused as exc:
-            if len(scans) > 1:
-                raise
-            # It is this very scan that the CRM will not have, in whatever words.
-            answer = ScansAnswer(acked=scans[0].seq, rejected=[_rejected(scans[0], exc)])
-        taken = _taken(scans, answer.acked)
-        if not taken:
-            raise LinkDown(f"/scans: the CRM acknowledged {answer.acked}, before seq {scans[0].seq}; sending again")
-        rejects = _rejects(answer)
-        await self._store.write(lambda tx: acknowledge(tx, taken, rejects, self._now()))
-        await self._heard_of_scans(answer, rejects)
-        return True
-
-    async def _send_retried(self, most: int) -> bool:
-        """Send parked scans again for which a person has asked; False: there are none."""
-        parked = await self._store.read(lambda tx: parked_scans(tx.journal, to_retry=True, most=most))
-        if not parked:
-            return False
-        try:
-            answer = await self._send([each.body for each in parked])
-        except Refused as exc:
-            if len(parked) > 1:
-                raise
-            answer = ScansAnswer(acked=0, rejected=[_rejected(parked[0], exc)])
-        rejects, sent = _rejects(answer), [each.scan_id for each in parked]
-        await self._store.write(lambda tx: settle_retried(tx, sent, rejects, self._now()))
-        await self._heard_of_scans(answer, rejects)
-        return True
-
-    async def _send(self, bodies: Sequence[dict[str, Any]]) -> ScansAnswer:
-        identity = self._store.identity
-        assert identity is not None, "scans are sent by an enrolled box"  # noqa: S101
-        return await self._connector.send_scans(identity.device_id, bodies)
-
-    async def _heard_of_scans(self, answer: ScansAnswer, rejects: Sequence[Reject]) -> None:
-        for reject in rejects:
-            log.warning("scans: the CRM refused %s: %s: %s", reject.scan_id, reject.code, reject.message)
-        await tell_conflicts(self._store, self._host, answer.conflicts, self._now())
-        self._host.changed()
+        await self._uploader.run()
 
     # --- heartbeat --------------------------------------------------------------------------------------------------
 
@@ -297,46 +274,6 @@ class SyncEngine:
             log.warning("crm: %s", error)
         self._health.state, self._health.error = state, error  # type: ignore[assignment]
         self._host.changed()
-
-
-class Backoff:
-    """Waiting times after failures: from one second, doubled, up to a minute, with jitter."""
-
-    def __init__(self) -> None:
-        self._delay_s = FIRST_DELAY_S
-
-    def reset(self) -> None:
-        """Begin again after a success."""
-        self._delay_s = FIRST_DELAY_S
-
-    def next(self, asked_s: float | None = None) -> float:
-        """Return the next delay in seconds; never less than was asked for, up to five minutes of that."""
-        delay = self._delay_s * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, not a secret)
-        self._delay_s = min(MOST_DELAY_S, self._delay_s * 2)
-        return max(delay, min(asked_s or 0.0, 5 * MOST_DELAY_S))
-
-
-def _batch(scans: Sequence[Scan]) -> Sequence[Scan]:
-    """Cut a batch where it grows long: a code may have 4,096 characters, a note 1,000."""
-    size = 0
-    for count, scan in enumerate(scans):
-        size += 600 + 4 * (len(scan.code or "") + len(scan.note or ""))
-        if size > BATCH_BYTES and count:
-            return scans[:count]
-    return scans
-
-
-def _rejects(answer: ScansAnswer) -> list[Reject]:
-    return [Reject(each.scan_id, each.code[:100], each.message[:1000]) for each in answer.rejected]
-
-
-def _rejected(scan: Scan | Parked, exc: Refused) -> Rejected:
-    return Rejected(scan_id=scan.scan_id, code=f"http_{exc.status}", message=str(exc))
-
-
-def _taken(scans: Sequence[Scan], acked: int) -> int:
-    """Return the highest seq of ours that the CRM says it has; it cannot have more than was sent."""
-    return max((scan.seq for scan in scans if scan.seq <= acked), default=0)
 
 
 def _seal(tx: Tx, now: datetime) -> None:

@@ -11,6 +11,7 @@ from sync.errors import BadFeed
 from sync.wire import ROW_WIDTHS, Line
 
 BIG_LINE_BYTES = 16 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ADAPTER: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
@@ -20,6 +21,8 @@ def parse_line(raw: bytes, number: int) -> Line | None:
     Raises:
         BadFeed: names the line, the field and the mend.
     """
+    if number == 1:  # which some write before whatever they write (RFC 8259, section 8.1, lets us ignore it)
+        raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
         return _ADAPTER.validate_json(raw)
     except ValidationError as exc:

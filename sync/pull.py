@@ -30,7 +30,9 @@ from sync.lines import parsed
 from sync.state import CrmHealth, Progress
 from sync.wire import ConflictLine, CursorLine, ResetLine
 
-_RESET = re.compile(rb'\s*\{\s*"kind"\s*:\s*"reset"')
+MOST_CONFLICTS = 500
+"""In memory at once: a feed has no end that must come."""
+_RESET = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"kind"\s*:\s*"reset"')
 
 
 class Target(Protocol):
@@ -77,6 +79,35 @@ class Puller:
         self._lock = asyncio.Lock()
         self._accept = accept
         self._monotonic = monotonic
+        self.promotions = 0
+        """How often a new list has taken its place since the start."""
+        self.matched = False
+        """The list was what the CRM vouches for, at the last cursor at which that was asked."""
+
+    def tell(self, error: str | None, note: str | None = None, *, heard: bool = True) -> None:
+        """Show what is amiss with what a CRM pushes; `heard`: it has just been heard of."""
+        health = self._health
+        before = (health.state, health.error, health.note)
+        if heard:
+            health.state, health.heard_at = "connected", self._now()
+        health.error, health.note = error, note or health.note
+        if (health.state, health.error, health.note) != before:
+            self._host.changed()
+
+    def note_silence(self, most_s: float, error: str) -> None:
+        """Show that a CRM which pushes is away, where it was heard of and has not been for so long."""
+        health = self._health
+        if health.heard_at is None or (self._now() - health.heard_at).total_seconds() <= most_s:
+            return
+        if (health.state, health.error) != ("away", error):
+            health.state, health.error = "away", error
+            self._host.changed()
+
+    def rest(self) -> None:
+        """Show that nothing more comes for now of a list that is being built; it may be gone on with."""
+        if found := self._health.progress:
+            self._health.progress = Progress(found.tickets, None, 0.0, None) if self.is_building() else None
+            self._host.changed()
 
     def is_building(self) -> bool:
         """Tell whether a list is being built beside the one in use."""
@@ -99,8 +130,8 @@ class Puller:
         first = await anext(feed.chunks, None)  # which the CRM may hold back: nobody need wait for that
         if first is None:
             return 0
-        building = whole or self.is_building() or _begins_with_reset(first, feed)
         async with self._lock:
+            building = whole or self.is_building() or _begins_with_reset(first, feed)
             return await self._apply(Feed(_from(first, feed.chunks), feed.encoding), total, building=building)
 
     async def _apply(self, feed: Feed, total: int | None, *, building: bool) -> int:
@@ -120,13 +151,18 @@ class Puller:
                             await target.start_over()
                             pace = Pace(total, 0, self._monotonic())
                         case CursorLine():
-                            await target.session.commit(line.cursor, self._now())
+                            await target.session.commit(line.cursor, self._now(), **self._store.owner.mark())
                             finished = not line.more
                             self._show_progress(pace, target.session.fingerprint.count)
                             if finished:
+                                self.matched = False
                                 _check(target.session, line)
+                                self.matched = True
                         case ConflictLine():
                             conflicts.append(line)
+                            if len(conflicts) >= MOST_CONFLICTS:
+                                await tell_conflicts(self._store, self._host, conflicts, self._now())
+                                conflicts.clear()
                         case _:
                             finished = False
                             await apply_change(target.session, line)
@@ -160,6 +196,14 @@ class Puller:
             async with self._store.session(building=True):
                 pass
 
+    async def give_up_new(self) -> None:
+        """Give up the list that is being built, and go on with the one in use, from its own cursor."""
+        async with self._lock:
+            self._store.discard_building()
+            self._store.hold(None)
+            self._health.progress = None
+        self._host.changed()
+
     async def heal(self, connector: Connector) -> bool:
         """Pull those ranges of the list alone in which it differs from the CRM's; False: only a new list mends it.
 
@@ -183,6 +227,7 @@ class Puller:
         why = None if self._accept.is_set() else await self._doubt(count)
         if why is None:
             await self._store.promote()
+            self.promotions += 1
             self._accept.clear()
             self._health.progress = None
         self._store.hold(why)

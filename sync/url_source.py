@@ -20,6 +20,7 @@ from sync.crm_brama import ANSWER_TIMEOUT_S, retry_after_s, translated
 from sync.cutting import Unpacker
 from sync.errors import LinkDown
 from sync.file_source import Seen, SeenFile, seen_file
+from sync.floor import moving
 
 EVERY_S = 60.0
 MAX_BYTES = 256 * 1024 * 1024
@@ -129,7 +130,7 @@ class UrlSource:
         download = await asyncio.to_thread(_Download, part, self._shown, packed=_is_packed(response, self._shown))
         try:
             held = bytearray()
-            async for chunk in response.aiter_raw():
+            async for chunk in moving(response.aiter_raw(), 0.0, f"crm.url: {self._shown}"):
                 held += chunk
                 if len(held) >= PART:
                     await asyncio.to_thread(download.feed, bytes(held))

@@ -5,7 +5,7 @@ does not in `model_extra`, so that unknown fields can be skipped and counted: th
 """
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -50,6 +50,12 @@ def _key_text(text: str) -> str:
     return text
 
 
+def _id_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("an id has no NUL character")  # which not every database can hold: two would become one
+    return text
+
+
 def _zone_name(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -60,21 +66,39 @@ def _zone_name(name: str) -> str:
 
 def _read_instant(value: object) -> datetime:
     if isinstance(value, datetime):
-        return value
+        return _as_utc(value)
     if not isinstance(value, str):
         raise ValueError("an instant is text: ISO 8601 UTC with Z, such as 2026-05-01T18:00:00Z")  # noqa: TRY004
     return parse_instant(value)
 
 
-Id = Annotated[str, Field(min_length=1, max_length=200)]
+def _present(instant: datetime) -> datetime:
+    if not 2020 <= instant.year < 2100:
+        raise ValueError("a clock's time lies between 2020 and 2100; set the CRM's clock")
+    return instant
+
+
+def _as_utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError("an instant has a zone")
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError("an instant lies between the years 1 and 9999 in UTC") from exc
+
+
+Id = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_id_text)]
 Text = Annotated[str, Field(max_length=1000)]
 Instant = Annotated[
     datetime, BeforeValidator(_read_instant), PlainSerializer(write_instant, return_type=str, when_used="json")
 ]
+ClockTime = Annotated[Instant, AfterValidator(_present)]
+"""What a clock shows; a box without one of its own takes it over, and could not count on from the calendar's end."""
 InstantText = Annotated[str, Field(max_length=40), AfterValidator(_instant_text)]
 """An instant kept as it was sent, since fingerprints are taken over the text."""
 LookupText = Annotated[str, Field(min_length=22, max_length=22), AfterValidator(_lookup_text)]
 ZoneName = Annotated[str, AfterValidator(_zone_name)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 ScanDirection = Literal["entry", "exit"]
 
 
@@ -152,7 +176,7 @@ class HoursModel(WireModel):
 class PoliciesModel(WireModel):
     """What a checkpoint does in doubt; left out: admit."""
 
-    stale_after_s: Annotated[int, Field(ge=0)] | None = None
+    stale_after_s: Count | None = None
     on_stale: OnDoubt = OnDoubt.ADMIT
     on_clock: OnDoubt = OnDoubt.ADMIT
 
@@ -170,7 +194,7 @@ class CheckpointLine(WireModel):
     hours: list[HoursModel] | None = None
     controllers: list[Id] | None = None
     requires_controller: bool = False
-    capacity: Annotated[int, Field(ge=0)] | None = None
+    capacity: Count | None = None
     policies: PoliciesModel | None = None
 
 
@@ -284,7 +308,7 @@ class CursorLine(WireModel):
     cursor: Annotated[str, Field(min_length=1, max_length=1000)]
     at: Instant
     more: bool = False
-    tickets: Annotated[int, Field(ge=0)] | None = None
+    tickets: Count | None = None
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
 
 
@@ -399,7 +423,7 @@ class ScansAnswer(WireModel):
 class HeartbeatAnswer(WireModel):
     """The CRM's clock."""
 
-    time: Instant
+    time: ClockTime
 
 
 class ErrorModel(WireModel):
@@ -418,7 +442,7 @@ class ErrorAnswer(WireModel):
 class FingerprintModel(WireModel):
     """Count and fingerprint of one range of lookups."""
 
-    count: Annotated[int, Field(ge=0)]
+    count: Count
     fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 

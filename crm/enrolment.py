@@ -23,6 +23,7 @@ _MAX_LIFETIME = timedelta(days=30)
 # Crockford's base32: no I, L, O or U, so that a code read out over the phone arrives. 12 of them are 60 bits.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_CHARS = 12
+MOST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,8 @@ async def make_enrolment_code(
     `url` is where the box will find this central. `name` names the box in place of what it calls itself;
     `checkpoint` assigns all its lanes at once. The answer's `model_dump_json()` is what the QR holds.
     """
+    if name is not None and not (len(name) <= MOST_NAME and name.isprintable()):
+        raise BadInput("name", f"at most {MOST_NAME} characters that can be shown")
     if not timedelta(0) < lifetime <= _MAX_LIFETIME:
         raise BadInput("lifetime", "more than nothing and at most 30 days")
     raw = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARS))

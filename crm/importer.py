@@ -6,6 +6,7 @@ leaves a list that importing again completes.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -30,7 +31,13 @@ from sync.barcode_file import (
     csv_rows,
     own_id,
 )
+from sync.cutting import MAX_LINE_BYTES
 from sync.wire import MAX_ROWS, EventLine
+
+MAX_ROW_BYTES = (MAX_LINE_BYTES - 1024) // MAX_ROWS - 1
+"""A ticket as it is sent: so many to a line, and the longest are still not more than a gate reads."""
+_SURELY_FIT_CHARS = 500
+"""Of the texts in a row; each character may take six bytes, and what else there is in a row two hundred."""
 
 __all__ = ["ImportResult", "ImportRow", "NothingImported", "Problem", "import_file", "import_rows"]
 
@@ -108,7 +115,7 @@ async def import_file(
 async def _import(
     db: Database, event: str, rows: Numbered, source: str | None, skip_bad: bool, report: Report
 ) -> ImportResult:
-    if source is not None and (not 0 < len(source) <= MAX_TEXT or not is_storable(source)):
+    if source is not None and not (0 < len(source) <= MAX_TEXT and is_storable(source) and _is_text(source)):
         raise BadInput("source", "the seller's name, up to 1,000 characters")
     reader = await _reader(db, event, source)
     result = ImportResult()
@@ -133,11 +140,31 @@ def _stage(reader: RowReader, rows: Numbered, staging: Staging, result: ImportRe
         found = reader.read(line, row) if isinstance(row, ImportRow) else row
         if isinstance(found, TicketFields):
             record = TicketRecord.of(found)
-            fault = unstorable(record) or staging.put(line, record)
+            fault = unstorable(record) or _unsendable(record) or staging.put(line, record)
             found = Problem(line, *fault) if fault else found
         if isinstance(found, Problem):
             result.bad += 1
             report(found)
+
+
+def _unsendable(record: TicketRecord) -> tuple[str, str] | None:
+    """Return the field that no gate could be sent, and why: one such row would keep the whole list from all gates."""
+    for name in ("id", "holder", "seat"):
+        text = getattr(record, name)
+        if text is not None and not _is_text(text):
+            return name, "is no text (half of a surrogate pair); is this file UTF-8?"
+    texts = (record.id, record.holder, record.seat, record.source)
+    if sum(len(text) for text in texts if text) <= _SURELY_FIT_CHARS:
+        return None
+    size = len(json.dumps(record.wire_row(), ensure_ascii=False, separators=(",", ":")).encode())
+    if size > MAX_ROW_BYTES:
+        return "holder", f"with id, seat and seller {size} bytes as sent; shorten them to {MAX_ROW_BYTES}"
+    return None
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8, which half of a surrogate pair cannot."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 async def _check_ids(db: Database, staging: Staging, result: ImportResult, report: Report) -> None:

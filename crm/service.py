@@ -18,15 +18,19 @@ from pydantic import ValidationError
 from crm import catalogue, schema, tickets
 from crm.database import Database
 from crm.errors import BadInput, NotFound, bad_input
+from crm.schema import is_storable
 from crm.transactions import Read, Write
 from edge.core.barcodes import is_readable, lookup_of, lookup_text
-from sync.wire import AssignmentLine, CheckpointLine, ControllerLine, EventLine, TicketTypeLine, WireModel
+from sync.cutting import MAX_LINE_BYTES
+from sync.wire import MAX_ROWS, AssignmentLine, CheckpointLine, ControllerLine, EventLine, TicketTypeLine, WireModel
 
 # RFC 9106 and OWASP's password storage cheat sheet: argon2id, 19 MiB, 2 passes, 1 lane.
 _PIN = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _PIN_FORM = re.compile(r"[0-9]{4,12}")
 ID_FORM = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 """What an id may be: short and plain ASCII, so that it fits into cursors and is typed without doubt."""
+_LANE_FORM = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""As in a gate's settings; where a lane no longer works, it is named in one id with its device."""
 
 Line = TypeVar("Line", bound=WireModel)
 
@@ -48,10 +52,10 @@ async def put_event(
     id: str | None = None,  # noqa: A002 - the contract's word
 ) -> EventLine:
     """Add an event, or replace the one with this id; instants are aware."""
-    if ends_at <= starts_at:
-        raise BadInput("ends_at", "must be after starts_at")
     fields = {"name": name, "venue": venue, "tz": tz, "status": status, "starts_at": starts_at, "ends_at": ends_at}
     line = _checked(EventLine, fields, id, "e")
+    if line.ends_at <= line.starts_at:
+        raise BadInput("ends_at", "must be after starts_at")
     async with db.write() as tx:
         await catalogue.put(tx, line)
     return line
@@ -160,6 +164,8 @@ async def remove_controller(db: Database, controller: str) -> None:
 
 async def assign(db: Database, device: str, checkpoint: str, lane: str | None = None) -> AssignmentLine:
     """Say at which checkpoint a lane of a device works; without `lane`, all its lanes."""
+    if lane is not None and not _LANE_FORM.fullmatch(lane):
+        raise BadInput("lane", "1 to 100 letters, digits or any of . _ -")
     try:
         line = AssignmentLine(device=device, lane=lane, checkpoint=checkpoint)
     except ValidationError as exc:
@@ -187,8 +193,8 @@ async def set_ticket_state(db: Database, ticket: str, state: str) -> int:
 
 async def delete_tickets(db: Database, ids: Sequence[str]) -> int:
     """Take tickets off the list for good; return how many rows went."""
-    async with db.write() as tx:
-        return await tickets.delete_tickets(tx, ids)
+    async with db.write() as tx:  # in lines that a gate reads, but all at once
+        return sum([await tickets.delete_tickets(tx, ids[at : at + MAX_ROWS]) for at in range(0, len(ids), MAX_ROWS)])
 
 
 async def listing(db: Database, kind: str, event: str | None = None) -> list[Any]:
@@ -227,4 +233,10 @@ def _checked(model: type[Line], fields: dict[str, Any], given: str | None, prefi
         raise bad_input(exc) from exc
     if unknown := sorted(line.model_extra or ()):
         raise BadInput(unknown[0], "no such field")
+    for name, value in fields.items():
+        if isinstance(value, str) and not is_storable(value):
+            raise BadInput(name, "has a NUL character")
+    if (size := len(line.model_dump_json().encode())) > MAX_LINE_BYTES:
+        longest = max(fields, key=lambda name: len(str(fields[name])))
+        raise BadInput(longest, f"{size} bytes as sent, of which a gate reads {MAX_LINE_BYTES}; say it in less")
     return line

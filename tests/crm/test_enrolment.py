@@ -101,6 +101,9 @@ async def test_codes_and_revocations_name_what_is_not_there(db: Database) -> Non
         await enrolment.make_enrolment_code(db, "http://crm", checkpoint="c-9")
     with pytest.raises(NotFound, match="device"):
         await enrolment.revoke_device(db, "d-9")
+    for name in ("n" * 201, "Gate\0", "Gate\ud800"):
+        with pytest.raises(BadInput, match="name: at most 200 characters"):
+            await enrolment.make_enrolment_code(db, "http://crm", name=name)
     with pytest.raises(BadInput, match="lifetime"):
         await enrolment.make_enrolment_code(db, "http://crm", lifetime=timedelta(0))
 

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import camera, decision, live, load, memory, relay, snapshot
+from bench import camera, decision, live, load, memory, push, relay, snapshot, upload
 
 BENCHES: dict[str, Callable[[Path], None]] = {
     "camera": camera.run,
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[Path], None]] = {
     "memory": memory.run,
     "relay": relay.run,
     "snapshot": snapshot.run,
+    "upload": upload.run,
 }
 PARTS: dict[str, Callable[[Path], None]] = {
     "camera-clips": camera.run_clips,
@@ -22,6 +23,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "camera-live": camera.run_live,
     "camera-photographs": camera.run_photographs,
     "load-costs": load.run_costs,
+    "push": push.run,
 }
 """Run only when named."""
 

@@ -24,7 +24,7 @@ REST_S = 15.0
 def run(folder: Path) -> None:
     """Measure and print."""
     stocked = _stocked(folder, TICKETS)
-    floor = _floor_s(folder, stocked.path)
+    floor = floor_s(folder, stocked.path)
     port = free_port()
     with central_process(stocked.path, port) as url, gate_process(folder / "gate", stocked.credentials, url) as gate:
         took, peak = _watched(gate, TICKETS)
@@ -59,7 +59,7 @@ def _watched(gate: GateProcess, tickets: int) -> tuple[float, float]:
     return time.monotonic() - started, peak
 
 
-def _floor_s(folder: Path, central: Path) -> float:
+def floor_s(folder: Path, central: Path) -> float:
     """Time plain sqlite3 inserting the same rows, prepared, in one transaction into the same table."""
     took = 0.0
     with closing(connect(folder / "floor.db", "whitelist")) as db:

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.core.admission import Reason, instant_text
 from edge.store.database import connect, remove, set_aside, sidecars, sync_folder
-from edge.store.outbox import acked_seq
+from edge.store.outbox import acked_seq, given_seq
 from edge.store.pages import scans_on_pages
 from edge.store.records import FIRST_PREV, INSERT_SCAN, SELECT_SCAN, SELECT_SETTLED, Scan, chain_hash, scan_of
 from edge.store.tx import Tx, count_use
@@ -208,7 +208,7 @@ def _salvage(damaged: Path, target: sqlite3.Connection, now: datetime) -> tuple[
     target.execute(
         "DELETE FROM usage WHERE scan_id IN (SELECT of FROM scan WHERE reason = ?)", (str(Reason.NOT_PASSED),)
     )
-    known = acked_seq(target)
+    known = max(acked_seq(target), given_seq(target))
     if known > seq:
         lost.append((seq + 1, known))
     target.executemany(

@@ -50,11 +50,7 @@ class Conflict:
 
 def acknowledge(tx: Tx, acked: int, rejects: Sequence[Reject], now: datetime) -> None:
     """Note that the CRM has every row up to `acked`; the rejected ones among them are parked."""
-    tx.journal.execute(
-        "INSERT INTO meta VALUES ('acked_seq', ?) ON CONFLICT (key) DO UPDATE SET value ="
-        " max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))",
-        (str(min(acked, tx.head[0])),),
-    )
+    _raise_seq(tx, "acked_seq", min(acked, tx.head[0]))
     for reject in rejects:
         if scan := _scan(tx.journal, reject.scan_id):
             body = json.dumps(scan.wire(), ensure_ascii=False)
@@ -145,5 +141,27 @@ def note_conflicts(tx: Tx, conflicts: Sequence[Conflict], now: datetime) -> list
 
 def acked_seq(journal: sqlite3.Connection) -> int:
     """Return the seq up to which the CRM has every row."""
-    row = journal.execute("SELECT value FROM meta WHERE key = 'acked_seq'").fetchone()
+    return _seq(journal, "acked_seq")
+
+
+def given_seq(journal: sqlite3.Connection) -> int:
+    """Return the highest seq that was given to a CRM which reads scans here; it may not have kept it."""
+    return _seq(journal, "given_seq")
+
+
+def note_given(tx: Tx, seq: int) -> None:
+    """Note that rows up to `seq` are about to be given to a CRM which reads scans here."""
+    _raise_seq(tx, "given_seq", seq)
+
+
+def _seq(journal: sqlite3.Connection, key: str) -> int:
+    row = journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def _raise_seq(tx: Tx, key: str, seq: int) -> None:
+    tx.journal.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value ="
+        " max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))",
+        (key, str(seq)),
+    )

@@ -125,13 +125,19 @@ class ShiftAnswer(Out):
     controller: ControllerShown
 
 
-class ChangesAnswer(BaseModel):
-    """Where the ticket list now stands."""
+class ChangesAnswer(Out):
+    """How many lines were read, and where the next push goes on from; `tickets` and the rest are of the list in use.
+
+    `held` says why a newer list waits for a person, `wanted` why the whole list is to be pushed anew. An error that
+    comes of the lines has the same beside it, but for `lines`.
+    """
 
     lines: int
     cursor: str | None
     tickets: int
     fingerprint: str
+    held: str | None
+    wanted: str | None
 
 
 class AskedAnswer(BaseModel):

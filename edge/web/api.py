@@ -1,8 +1,5 @@
 """The calls of the device's API (design section 8); each handler names what it answers."""
 
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
-
 from aiohttp import hdrs, web
 
 from edge.box import Box
@@ -24,17 +21,9 @@ from edge.web.bodies import (
     read_query,
 )
 from edge.web.errors import ApiError, bad_request
+from edge.web.pushes import ChangesSink, Pushes
 
-
-class ChangesSink(Protocol):
-    """Takes what a CRM pushes."""
-
-    async def apply(self, lines: AsyncIterator[bytes], /) -> dict[str, Any]:
-        """Apply feed lines as they come in, in pieces of any size; return where the list now stands.
-
-        Raises:
-            BadFeed: names the line, the field and the mend.
-        """
+__all__ = ["Api", "ChangesSink"]
 
 
 class Api:
@@ -42,7 +31,7 @@ class Api:
 
     def __init__(self, box: Box, push: ChangesSink | None) -> None:
         self._box = box
-        self._push = push
+        self._pushes = Pushes(box, push)
 
     # --- scans ------------------------------------------------------------------------------------------------------
 
@@ -60,6 +49,7 @@ class Api:
         """The journal, oldest first, each row as the CRM gets it."""
         asked = read_query(request, ScansQuery)
         rows = await self._box.store.scans_after(asked.after, asked.limit)
+        await self._pushes.read(request, asked.after, rows)
         return web.json_response({"scans": [row.wire() for row in rows]})
 
     async def picture(self, request: web.Request) -> web.Response:
@@ -158,9 +148,7 @@ class Api:
 
     async def changes(self, request: web.Request) -> web.Response:
         """Push mode: feed lines, applied while they come in."""
-        if self._push is None:
-            raise ApiError(404, "no_push", "this gate takes no pushed changes; it pulls them from its CRM")
-        return web.json_response(await self._push.apply(request.content.iter_any()))
+        return await self._pushes.changes(request)
 
     async def sync_now(self, _request: web.Request) -> web.Response:
         """Ask the CRM now."""
@@ -173,6 +161,8 @@ class Api:
         if held is None:
             raise NotAllowed("data: no list is held back; there is nothing to accept")
         self._box.accept.set()
+        if sink := self._pushes.sink:
+            await sink.accept()
         return web.json_response({"asked": "accept", "held": held}, status=202)
 
     async def parked(self, _request: web.Request) -> web.Response:

@@ -82,6 +82,12 @@ class ScansQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
+class ChangesQuery(BaseModel):
+    """`POST /api/v1/changes`: the cursor that the lines go on from, where the CRM says."""
+
+    since: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+
+
 class LaneQuery(BaseModel):
     """`DELETE /api/v1/shift`."""
 

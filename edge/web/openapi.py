@@ -127,9 +127,10 @@ CALLS = (
         method="post",
         path="/api/v1/changes",
         summary="Push mode: lines of the change feed, applied while they come in",
+        query=bodies.ChangesQuery,
         takes="application/x-ndjson",
         answer=answers.ChangesAnswer,
-        errors=(400, 404),
+        errors=(400, 404, 408, 409, 503),
     ),
     Call(method="post", path="/api/v1/sync/now", summary="Ask the CRM now", answer=answers.AskedAnswer, status=202),
     Call(
@@ -188,9 +189,10 @@ _TEXT = {
     401: "From the network without a token: make one with brama token",
     403: "Not allowed to this person, page or host name",
     404: "No such thing",
+    408: "Comes too slowly",
     409: "Not in this state",
     413: "Too long",
-    415: "Not JSON",
+    415: "Not JSON, or packed otherwise than by gzip",
     503: "Cannot be done now; nobody is admitted without a record",
 }
 

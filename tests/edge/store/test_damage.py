@@ -17,7 +17,7 @@ import pytest
 from edge.reports import verify_journal
 from edge.store.database import NewerSchema
 from edge.store.keeping import open_journal
-from edge.store.outbox import acknowledge
+from edge.store.outbox import acknowledge, note_given
 from edge.store.pages import PAGE_BYTES, scans_on_pages
 from edge.store.records import Scan
 from edge.store.writer import CannotRecord
@@ -28,7 +28,7 @@ LONG_CODE = "Щ" * 3000
 """Takes a page and a half: such a row lies on several."""
 
 
-async def full_evening(folder: Path, acked: int = 0) -> list[Scan]:
+async def full_evening(folder: Path, acked: int = 0, given: int = 0) -> list[Scan]:
     """Let 300 guests in, every tenth with a forged ticket, and shut the gate; return the journal."""
     async with open_venue(folder) as venue:
         await venue.sells(*[f"T-{n}" for n in range(GUESTS)])
@@ -37,6 +37,7 @@ async def full_evening(folder: Path, acked: int = 0) -> list[Scan]:
             venue.hand.pass_(1)
             await lane.offer(f"T-{n}" if n % 10 else f"FORGED-{n}{LONG_CODE}")
         await venue.store.write(lambda tx: acknowledge(tx, acked, [], NOW))
+        await venue.store.write(lambda tx: note_given(tx, given))
         return await venue.journal()
 
 
@@ -143,8 +144,11 @@ async def test_long_rows_are_read_out_of_the_log_alone(tmp_path: Path) -> None:
     assert list(scans_on_pages(tmp_path / "gone.db"))[-1:] == rows
 
 
-async def test_lost_end_that_the_crm_had_is_written_down_and_seq_goes_on_after_it(tmp_path: Path) -> None:
-    rows = await full_evening(tmp_path, acked=GUESTS)
+@pytest.mark.parametrize("known", [{"acked": GUESTS}, {"given": GUESTS}])
+async def test_lost_end_that_the_crm_had_is_written_down_and_seq_goes_on_after_it(
+    tmp_path: Path, known: dict[str, int]
+) -> None:
+    rows = await full_evening(tmp_path, **known)
     with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
         db.execute("DELETE FROM scan WHERE seq > 290")
         db.commit()

@@ -16,25 +16,12 @@ from pytest_aiohttp import AiohttpClient
 from drivers.protocols import Signals
 from edge.gate import ReaderCount
 from edge.web.answers import ErrorAnswer, StatusAnswer
-from sync.errors import BadFeed
+from sync.push import Caller, Outcome, PushSink
 from sync.state import Progress
+from tests.edge.web.pushing import a_puller
 
 if TYPE_CHECKING:
     from tests.edge.web.conftest import Venue
-
-
-class LineCounter:
-    """A CRM's push, taken note of; a line that says `bad` is outside the contract."""
-
-    def __init__(self) -> None:
-        self.taken = b""
-
-    async def apply(self, lines: AsyncIterator[bytes], /) -> dict[str, Any]:
-        async for piece in lines:
-            self.taken += piece
-        if b"bad" in self.taken:
-            raise BadFeed("feed line 2: rows.0.1: missing; the Gate API requires it")
-        return {"lines": self.taken.count(b"\n"), "cursor": "c", "tickets": 0, "fingerprint": "0" * 32}
 
 
 async def test_every_route_is_described_and_every_description_has_its_route(
@@ -158,24 +145,6 @@ async def test_two_gates_in_one_process_count_apart(venue: "Venue", aiohttp_clie
     assert (await one.get("/metrics")).status == (await other.get("/metrics")).status == 200
 
 
-async def test_pushed_changes_are_streamed_to_their_sink(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
-    sink = LineCounter()
-    client = await aiohttp_client(venue.app(sink))
-
-    async def feed() -> AsyncIterator[bytes]:
-        for _ in range(300):
-            yield b'{"kind":"x","pad":"' + b"p" * 1000 + b'"}\n'
-
-    kind = {"Content-Type": "application/x-ndjson"}
-    response = await client.post("/api/v1/changes", data=feed(), headers=kind)
-    assert (response.status, (await response.json())["lines"]) == (200, 300)
-    response = await client.post("/api/v1/changes", data=b"bad\n", headers=kind)
-    error = (await response.json())["error"]
-    assert (response.status, error["code"]) == (400, "bad_feed")
-    assert "line 2" in error["message"]
-    assert "rows.0.1" in error["message"]
-
-
 async def test_gate_without_a_sink_takes_no_push(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
     client = await aiohttp_client(venue.app())
     response = await client.post("/api/v1/changes", data=b"", headers={"Content-Type": "application/x-ndjson"})
@@ -222,11 +191,11 @@ async def test_wrong_calls_are_answered_in_the_one_form(
 async def test_defect_is_logged_and_not_shown(
     venue: "Venue", aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(LineCounter):
-        async def apply(self, lines: AsyncIterator[bytes], /) -> dict[str, Any]:
+    class Broken(PushSink):
+        async def apply(self, chunks: AsyncIterator[bytes], by: Caller, since: str | None = None) -> Outcome:
             raise RuntimeError("the secret of the house")
 
-    client = await aiohttp_client(venue.app(Broken()))
+    client = await aiohttp_client(venue.app(Broken(a_puller(venue), venue.box.store)))
     with caplog.at_level(logging.ERROR):
         response = await client.post("/api/v1/changes", data=b"{}\n", headers={"Content-Type": "application/x-ndjson"})
     text = await response.text()

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,8 +44,12 @@ class News:
         """Wait for a fact; it is looked at again whenever something happened."""
         async with asyncio.timeout(TIMEOUT_S):
             while not fact():
-                self._event.clear()
-                await self._event.wait()
+                await self.next()
+
+    async def next(self) -> None:
+        """Wait until something has happened since the last time."""
+        await self._event.wait()
+        self._event.clear()
 
 
 Step = dict[str, Any] | bytes | asyncio.Event
@@ -221,6 +225,11 @@ def acked(store: Store) -> int:
         return acked_seq(journal)
 
 
+async def _some_turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def served(app: web.Application, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serve on loopback; yield the address."""
@@ -231,11 +240,11 @@ async def served(app: web.Application, port: int = 0, tls: ssl.SSLContext | None
         await site.start()
         yield f"{'https://localhost' if tls else 'http://127.0.0.1'}:{runner.addresses[0][1]}"
     finally:
+        # asyncio gives an accepted connection to the server two turns of the loop later. One that came as the server
+        # closes, or after the clean-up had looked round, would be left open.
+        await _some_turns()
         await site.stop()
-        # asyncio gives an accepted connection to the server two turns of the loop later; one that came after the
-        # clean-up had looked round would be left open.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await _some_turns()
         await runner.cleanup()
 
 
@@ -271,6 +280,8 @@ class OpenEngine:
     health: CrmHealth
     clock: GateClock
     sync_now: asyncio.Event
+    accept: asyncio.Event
+    connector: BramaCrm
 
 
 async def short_nap(_delay_s: float) -> None:
@@ -279,7 +290,14 @@ async def short_nap(_delay_s: float) -> None:
 
 
 @asynccontextmanager
-async def open_engine(folder: Path, url: str, identity: Identity, token: str, news: News) -> AsyncIterator[OpenEngine]:
+async def open_engine(
+    folder: Path,
+    url: str,
+    identity: Identity,
+    token: str,
+    news: News,
+    sleep: Callable[[float], Awaitable[None]] = short_nap,
+) -> AsyncIterator[OpenEngine]:
     """Open a gate's store in a folder, with an engine towards a real central."""
     clock, health, host = GateClock(synchronised=lambda: True), CrmHealth(), HostRecord(news)
     sync_now, accept = asyncio.Event(), asyncio.Event()
@@ -288,10 +306,10 @@ async def open_engine(folder: Path, url: str, identity: Identity, token: str, ne
         connector = BramaCrm(url, token)
         puller = Puller(store, clock.now, health, host, accept)
         engine = SyncEngine(
-            store, connector, puller, host, health, clock.now, sync_now=sync_now, accept=accept, sleep=short_nap
+            store, connector, puller, host, health, clock.now, sync_now=sync_now, accept=accept, sleep=sleep
         )
         try:
-            yield OpenEngine(store, puller, engine, host, health, clock, sync_now)
+            yield OpenEngine(store, puller, engine, host, health, clock, sync_now, accept, connector)
         finally:
             await connector.close()
     assert defects == []

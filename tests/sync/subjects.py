@@ -23,8 +23,8 @@ from sync.file_source import PathSource, Source
 from sync.scan_files import ScanFiles
 from sync.url_source import UrlSource
 from tests.sync.book import KEY
+from tests.sync.office import stocked
 from tests.sync.rig import served
-from tests.sync.test_converge import stocked
 
 OWNER = Owner("d-1", KEY, "North 1", "Concert", "Europe/Kyiv")
 AN_INSTANT_S = 0.02

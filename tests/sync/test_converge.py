@@ -1,6 +1,9 @@
-"""Whatever happens at the gate, at the central and on the way between them: in the end both hold the same.
+"""Whatever happens at the gates, at the central and on the way between them: in the end all hold the same.
 
-A real gate's store, lane and sync engine, a real central on a socket, and a network that cuts connections.
+Two gates in processes of their own, with real stores, lanes and sync engines, which are killed in the middle of their
+work; a real central on a socket; and a network that is slow, silent, cut, or somebody else's.
+
+`BRAMA_SCHEDULES` is how many random schedules are gone through, `BRAMA_SEED` which ones: any whole number.
 """
 
 import asyncio
@@ -8,36 +11,25 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
-from config.settings import LaneSettings
-from crm import enrolment, schema, service
-from crm.central import Central, open_central
-from crm.errors import NotFound
-from crm.importer import import_rows
-from edge.clock import wall_clock
-from edge.core.model import TicketState
-from edge.gate import Lane
-from edge.hub import Hub
-from edge.store.keeping import verify_chain
-from edge.store.store import Store
-from edge.store.tx import Identity
-from sync.wire import DeviceModel
-from tests.sync.certificates import an_impostor, tls_of_localhost
-from tests.sync.proxy import Mood, Proxy, proxied
-from tests.sync.rig import News, acked, open_engine, served
+from crm.central import open_central
+from edge.core.model import EventStatus, TicketState
+from tests.sync.office import MOST_CODES
+from tests.sync.proxy import Mood
+from tests.sync.world import Waited, World, a_world
 
-NUMBERS = st.integers(0, 30)
+SCHEDULES = int(os.environ.get("BRAMA_SCHEDULES", "20"))
+SEED = int(os.environ.get("BRAMA_SEED", "0"))
+PARTS = 4
+"""The schedules are divided into so many tests, which may run side by side."""
 
 
 def http(head: str, body: str = "") -> Mood:
@@ -46,6 +38,7 @@ def http(head: str, body: str = "") -> Mood:
     return Mood(answer="\r\n".join(lines).encode())
 
 
+CAPTIVE_PORTAL = http("302 Found\r\nLocation: http://portal.example/login")
 MOODS = st.one_of(
     st.builds(Mood, cut=st.integers(0, 3000)),
     st.builds(Mood, delay_s=st.sampled_from([0.01, 0.05]), cut=st.none() | st.integers(0, 3000)),
@@ -55,7 +48,7 @@ MOODS = st.one_of(
             http("500 Internal Server Error", "oops"),
             http("502 Bad Gateway\r\nContent-Type: text/html", "<html>nginx</html>"),
             http("429 Too Many Requests\r\nRetry-After: 1"),
-            http("302 Found\r\nLocation: http://portal.example/login"),
+            CAPTIVE_PORTAL,
             http("200 OK\r\nContent-Type: text/html", "<html>Log in</html>"),
             http("200 OK\r\nContent-Type: application/json", '{"acked": "all", "tickets": []}'),
             http("200 OK\r\nContent-Type: application/x-ndjson", '{"kind":"reset"}\n{"kind":"event","id":5}\n'),
@@ -66,159 +59,89 @@ MOODS = st.one_of(
         ]
     ),
 )
-ACTIONS = st.one_of(
-    st.tuples(st.just("import"), st.lists(NUMBERS, min_size=1, max_size=20, unique=True)),
-    st.tuples(st.just("cancel"), NUMBERS, st.sampled_from(list(TicketState))),
-    st.tuples(st.just("delete"), st.lists(NUMBERS, min_size=1, max_size=3)),
-    st.tuples(st.just("scan"), st.lists(NUMBERS, min_size=1, max_size=5)),
-    st.tuples(st.just("network"), st.lists(MOODS, min_size=1, max_size=4)),
-    st.tuples(st.just("central"), st.booleans()),
-    st.tuples(st.just("reopen")),
-    st.tuples(st.just("meet")),
+NUMBERS = st.integers(0, 30)
+SEVERAL = st.lists(NUMBERS, min_size=1, max_size=5)
+MANY = st.lists(NUMBERS, min_size=1, max_size=20, unique=True)
+GATES = st.integers(0, 1)
+POINTS = st.sampled_from(["c-1", "c-2", "c-3"])
+EVENTS = st.sampled_from(["e-1", "e-2"])
+HOURS_LATER = st.sampled_from([[], [(-1, 1)], [(-3, -1), (1, 2)], [(-1, 1), (2, 3)]])
+
+
+def office(*what: st.SearchStrategy[Any] | str) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Something that the organiser's office does."""
+    return st.tuples(st.just("office"), *(st.just(each) if isinstance(each, str) else each for each in what))
+
+
+OFFICE = st.one_of(
+    office("import", MANY),
+    office("import of another seller", EVENTS, MANY),
+    office("state", NUMBERS, st.sampled_from(list(TicketState))),
+    office("delete", SEVERAL),
+    office("hours", POINTS, HOURS_LATER),
+    office("always open", POINTS),
+    office("close for good", st.just("c-3")),
+    office("event", EVENTS, st.sampled_from(list(EventStatus))),
+    office("policy", st.sampled_from([1, 2, None])),
+    office("controller", st.integers(1, 3)),
+    office("controller leaves", st.integers(1, 3)),
+    office("assign", GATES, st.sampled_from(["c-1", "c-2"])),
+    office("forget changes"),
 )
 
 
-@dataclass
-class OpenGate:
-    """The gate, while it is open."""
-
-    store: Store
-    lane: Lane
+def by_hand(sql: str) -> st.SearchStrategy[list[str]]:
+    """Statements that change a gate's list; each `?` is a number."""
+    return NUMBERS.map(lambda number: [sql.replace("?", str(number))])
 
 
-@asynccontextmanager
-async def a_gate(folder: Path, url: str, identity: Identity, token: str, news: News) -> AsyncIterator[OpenGate]:
-    """Open the gate's real parts and run all its sync jobs."""
-    async with open_engine(folder, url, identity, token, news) as opened, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(job()) for job in (opened.engine.run_changes, opened.engine.run_scans)]
-        yield OpenGate(
-            opened.store, Lane(LaneSettings(id="a", checkpoint="c-1"), "en", opened.store, opened.clock, Hub())
-        )
-        for task in tasks:
-            task.cancel()
+BY_HAND = st.one_of(
+    by_hand("UPDATE ticket SET state = 'cancelled' WHERE id = 'T-?'"),
+    by_hand("UPDATE ticket SET type = 't-9', valid_until = '2020-01-01T00:00:00Z' WHERE id >= 'T-?'"),
+    by_hand("UPDATE ticket SET id = 'T-x' WHERE id = 'T-?'"),
+    by_hand("DELETE FROM ticket WHERE id = 'T-?'"),
+    by_hand("DELETE FROM ticket WHERE id >= 'T-?'"),
+    by_hand(
+        "INSERT OR IGNORE INTO ticket (lookup, event, id, type, state)"
+        " VALUES (CAST(printf('%016d', ?) AS BLOB), 'e-1', 'T-?', 't-1', 'valid')"
+    ),
+    by_hand("UPDATE bucket SET tickets = tickets + 1 WHERE first_byte BETWEEN ? AND 8 * ?"),
+    st.just(["DELETE FROM bucket"]),
+)
+# Sampled, since `one_of` would take each kind of what the office does for as likely as a scan.
+ACTIONS = st.sampled_from(
+    [
+        OFFICE,
+        OFFICE,
+        OFFICE,
+        st.tuples(st.just("scan"), GATES, SEVERAL),
+        st.tuples(st.just("silence"), GATES, SEVERAL, st.none() | st.sampled_from([0, 20, 100]), st.booleans()),
+        st.tuples(st.just("network"), st.lists(MOODS, min_size=1, max_size=4)),
+        st.tuples(st.just("central"), st.booleans()),
+        st.tuples(st.just("reopen"), GATES),
+        st.tuples(st.just("kill"), GATES, SEVERAL, st.integers(0, 3)),
+        st.tuples(st.just("by hand"), GATES, BY_HAND),
+        st.tuples(st.just("meet")),
+    ]
+).flatmap(lambda each: each)
+Action = tuple[Any, ...]
+TICKETS: Action = ("office", "import", list(range(12)))
+MEET: Action = ("meet",)
 
 
-@dataclass
-class World:
-    """A central that can be stopped, a gate that can be reopened, and the network between."""
-
-    central: Central
-    proxy: Proxy
-    url: str
-    folder: Path
-    identity: Identity
-    token: str
-    news: News = field(default_factory=News)
-    up: AsyncExitStack | None = None
-    life: AsyncExitStack = field(default_factory=AsyncExitStack)
-    gate: OpenGate | None = None
-
-    async def turn(self, *, on: bool) -> None:
-        """Start or stop the central."""
-        if on and self.up is None:
-            self.up = AsyncExitStack()
-            address = await self.up.enter_async_context(served(self.central.app()))
-            self.proxy.port = int(address.rpartition(":")[2])
-        elif not on and self.up is not None:
-            self.proxy.port = 0  # where nobody answers
-            await self.up.aclose()
-            self.up = None
-
-    async def open(self) -> OpenGate:
-        self.gate = await self.life.enter_async_context(
-            a_gate(self.folder, self.url, self.identity, self.token, self.news)
-        )
-        return self.gate
-
-    async def close(self) -> None:
-        await self.life.aclose()
-        self.life = AsyncExitStack()
-
-    async def act(self, action: tuple[Any, ...]) -> None:
-        db, gate = self.central.db, self.gate
-        assert gate is not None
-        match action:
-            case ("import", numbers):
-                await import_rows(db, "e-1", [(f"CODE-{n}", None, f"T-{n}") for n in numbers])
-            case ("cancel", number, state):
-                with suppress(NotFound):
-                    await service.set_ticket_state(db, f"T-{number}", state)
-            case ("delete", numbers):
-                await service.delete_tickets(db, [f"T-{n}" for n in numbers])
-            case ("scan", numbers):
-                async with asyncio.TaskGroup() as group:
-                    for number in numbers:
-                        group.create_task(gate.lane.offer(f"CODE-{number}", scan_id=None))
-            case ("network", moods):
-                self.proxy.moods.extend(moods)
-                self.proxy.drop_all()
-            case ("central", on):
-                await self.turn(on=on)
-            case ("reopen",):
-                await self.close()
-                await self.open()
-            case ("meet",):
-                await self.turn(on=True)
-                await self.converged()
-
-    async def converged(self) -> None:
-        """Wait until gate and central hold the same list, and the central has every scan."""
-        assert self.gate is not None
-        async with self.central.db.read() as tx:
-            listed = (tx.listed.count, tx.listed.hex())
-        store = self.gate.store
-        await self.news.until(
-            lambda: (store.data.tickets, store.data.fingerprint) == listed and store.data.cursor is not None
-        )
-        head = (await store.backlog()).head_seq
-        await self.news.until(lambda: acked(store) == head)
-
-    async def compare(self) -> None:
-        """Each scan of the journal is at the central exactly once, in the order made, and the chain is whole."""
-        assert self.gate is not None
-        mine = [(scan.seq, scan.scan_id, scan.verdict) for scan in await self.gate.store.scans_after(0, 10_000)]
-        table = schema.scan.c
-        async with self.central.db.read() as tx:
-            rows = await tx.rows(sa.select(table.seq, table.scan_id, table.verdict).order_by(table.seq))
-            faults = await tx.rows(sa.select(schema.device.c.faults, schema.device.c.last_seq))
-        assert [tuple(row) for row in rows] == mine
-        assert [tuple(row) for row in faults] == [(0, len(mine))]
-        found = await self.gate.store.read(lambda tx: verify_chain(tx.journal))
-        assert (found.rows, found.problems) == (len(mine), ())
+async def go_through(world: World, actions: list[Action]) -> None:
+    """Do it all, and see that all is the same in the end."""
+    for action in actions:
+        await world.act(action)
+    world.proxy.moods.clear()
+    await world.act(("office", "policy", 1))
+    await world.act(("meet",))
+    await world.nobody_is_let_in_again()
+    await world.converged()
 
 
-async def stocked(central: Central) -> tuple[Identity, str]:
-    """One event with one checkpoint, and one enrolled device."""
-    db, now = central.db, wall_clock()
-    await service.put_event(
-        db, id="e-1", name="Concert", tz="Europe/Kyiv", starts_at=now, ends_at=now + timedelta(hours=5)
-    )
-    await service.put_ticket_type(db, id="t-1", event="e-1", name="Standard")
-    await service.put_checkpoint(db, id="c-1", event="e-1", name="North", hours=[])
-    code = (await enrolment.make_enrolment_code(db, "http://x")).code
-    made = await enrolment.enrol(db, code, DeviceModel(name="North 1"))
-    return Identity(made.id, db.organiser.lookup_key), made.token
-
-
-async def live(folder: Path, actions: list[tuple[Any, ...]]) -> Proxy:
-    """Do it all; return the network that it went through."""
-    async with open_central(folder / "central.db") as central, AsyncExitStack() as opened:
-        identity, token = await stocked(central)
-        os.environ["SSL_CERT_FILE"] = str(folder / "localhost.pem")
-        opened.callback(os.environ.pop, "SSL_CERT_FILE")
-        tls = tls_of_localhost(folder)
-        proxy, url = await opened.enter_async_context(proxied(tls, an_impostor(folder)))
-        world = World(central, proxy, url, folder / "gate", identity, token)
-        opened.push_async_callback(world.turn, on=False)
-        opened.push_async_callback(world.close)
-        await world.turn(on=True)
-        await world.open()
-        for action in actions:
-            await world.act(action)
-        proxy.moods.clear()
-        await world.act(("meet",))
-        await world.compare()
-        return proxy
+Story = Callable[[World], Awaitable[None]]
+Play = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -234,41 +157,117 @@ def central_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-SCHEDULES = int(os.environ.get("BRAMA_SCHEDULES", "20"))
-"""`make test-network` asks for more."""
+@pytest.fixture
+def play(central_path: Path) -> Play:
+    """Play a story in a world of its own."""
 
+    async def told(folder: Path, story: Story, *, asks_first: bool) -> None:
+        async with a_world(folder, asks_first=asks_first) as world:
+            await story(world)
 
-# httpcore does not close a connection that is given up in the middle of its TLS handshake; the collector does.
-@pytest.mark.filterwarnings("ignore:(?s).*unclosed:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("part", range(4))
-def test_gate_and_central_converge(central_path: Path, part: int) -> None:
-    met = Counter[Mood]()
-
-    def story(actions: list[tuple[Any, ...]]) -> None:
+    def play(story: Story, *, asks_first: bool = False) -> None:
         with tempfile.TemporaryDirectory() as folder:
             shutil.copy(central_path, folder)
-            met.update(asyncio.run(live(Path(folder), actions)).met)
+            asyncio.run(told(Path(folder), story, asks_first=asks_first))
 
-    run = given(actions=st.lists(ACTIONS, min_size=5, max_size=25))(story)
+    return play
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_gates_and_central_converge(play: Play, part: int) -> None:
+    met = Counter[Mood]()
+
+    def schedule(actions: list[Action], *, met_before: bool) -> None:
+        async def story(world: World) -> None:
+            await go_through(world, [TICKETS, MEET, *actions] if met_before else [TICKETS, *actions])
+            met.update(world.proxy.met)
+
+        play(story)
+
+    run = given(actions=st.lists(ACTIONS, min_size=5, max_size=20), met_before=st.booleans())(schedule)
     # One wrong certificate, one answer of somebody else's: what the network can do at worst is in every part.
-    for worst in (Mood(impostor=True), http("302 Found\r\nLocation: http://portal.example/login")):
-        run = example(actions=[("network", [worst]), ("scan", [1]), ("import", [1, 2])])(run)
-    seed(part)(settings(max_examples=SCHEDULES // 4, deadline=None, database=None)(run))()
+    for worst in (Mood(impostor=True), CAPTIVE_PORTAL):
+        actions: list[Action] = [("network", [worst]), ("scan", 0, [1]), ("office", "import", [1, 2])]
+        run = example(actions=actions, met_before=True)(run)
+    seed(SEED * PARTS + part)(settings(max_examples=SCHEDULES // PARTS, deadline=None, database=None)(run))()
     assert met[Mood(impostor=True)]
 
 
-def test_a_snapshot_arrives_through_many_cuts(central_path: Path) -> None:
-    actions = [
-        ("central", False),
-        ("import", list(range(31))),
-        ("network", [Mood(cut=size) for size in range(0, 6000, 150)]),
-        ("scan", list(range(40))),
-        ("central", True),
-        ("meet",),
-        ("reopen",),
-        ("scan", [1, 1, 1]),
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(central_path, folder)
-        assert asyncio.run(live(Path(folder), actions)).cut >= 5
+def test_a_snapshot_arrives_through_many_cuts(play: Play) -> None:
+    async def story(world: World) -> None:
+        actions: list[Action] = [
+            ("central", False),
+            ("office", "import", list(range(31))),
+            ("network", [Mood(cut=size) for size in range(0, 6000, 150)]),
+            ("scan", 0, list(range(MOST_CODES))),
+            ("central", True),
+            ("meet",),
+            ("reopen", 0),
+            ("scan", 0, [1, 1, 1]),
+        ]
+        await go_through(world, actions)
+        assert world.proxy.cut >= 5
+
+    play(story)
+
+
+def test_a_list_changed_by_hand_is_mended_while_all_else_goes_on(play: Play) -> None:
+    async def story(world: World) -> None:
+        await go_through(world, [TICKETS])
+        here, elsewhere = world.gates
+        await world.act(("by hand", 0, ["DELETE FROM ticket WHERE id = 'T-3'", "UPDATE ticket SET type = 't-9'"]))
+        assert here.by_hand == 1
+        await world.act(("scan", 1, [3]))
+        assert elsewhere.answered[-1][1] == "admitted"
+        actions: list[Action] = [
+            ("kill", 0, [1, 2], 1),
+            ("office", "import of another seller", "e-2", [3, 4]),
+            ("office", "controller", 1),
+            ("office", "event", "e-2", EventStatus.CANCELLED),
+            ("office", "hours", "c-2", [(1, 2)]),
+        ]
+        await go_through(world, actions)
+        await world.act(("scan", 0, [3]))
+        assert here.answered[-1][1] == "refused"
+        assert [path for path, since in world.asked if path.endswith("/tickets")]
+
+    play(story)
+
+
+def test_a_lane_that_asks_the_network_would_be_found_out(play: Play) -> None:
+    """It is by this that the schedules prove that no lane waits."""
+
+    async def story(world: World) -> None:
+        await go_through(world, [TICKETS, MEET, ("scan", 0, [1])])
+        world.patience_s = 0.3
+        with pytest.raises(Waited, match="gate 1 has no verdict without the network"):
+            await world.act(("silence", 0, [2], 0, False))
+
+    play(story, asks_first=True)
+
+
+def test_a_list_half_built_when_the_gate_is_killed_goes_on_from_its_last_cursor(play: Play) -> None:
+    async def story(world: World) -> None:
+        await go_through(world, [TICKETS])
+        gate = world.gates[0]
+        folder = gate.start.folder
+        await world.act(("office", "import", list(range(31))))
+        await gate.process.kill()
+        (folder / "whitelist.db").unlink()
+        world.asked.clear()
+        world.proxy.freeze(room=2500)
+        gate.process = await world.open(gate.start)
+        await world.news.until(lambda: (folder / "whitelist.building.db").exists() and world.proxy.held > 0)
+        await gate.process.kill()
+        gate.process = await world.open(gate.start)
+        half = gate.process.state["cursor"]
+        assert half is not None
+        await world.act(("scan", 0, [1]))
+        world.proxy.thaw()
+        await world.converged()
+        asked = [since for path, since in world.asked if path.endswith("/changes")]
+        assert asked.count(None) == 1
+        assert half in asked
+
+    play(story)

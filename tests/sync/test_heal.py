@@ -21,8 +21,8 @@ from edge.store.store import Store
 from sync.engine import SyncEngine
 from sync.pull import Puller
 from tests.edge.store.test_whitelist import fresh_sum
+from tests.sync.office import stocked
 from tests.sync.rig import HostRecord, News, open_engine, served
-from tests.sync.test_converge import stocked
 
 COUNT = 300
 

@@ -151,6 +151,7 @@ class Puller:
                             await target.start_over()
                             pace = Pace(total, 0, self._monotonic())
                         case CursorLine():
+                            await self._tell(conflicts)  # first: once the cursor is kept they do not come again
                             await target.session.commit(line.cursor, self._now(), **self._store.owner.mark())
                             finished = not line.more
                             self._show_progress(pace, target.session.fingerprint.count)
@@ -161,8 +162,7 @@ class Puller:
                         case ConflictLine():
                             conflicts.append(line)
                             if len(conflicts) >= MOST_CONFLICTS:
-                                await tell_conflicts(self._store, self._host, conflicts, self._now())
-                                conflicts.clear()
+                                await self._tell(conflicts)
                         case _:
                             finished = False
                             await apply_change(target.session, line)
@@ -172,12 +172,15 @@ class Puller:
             if building:  # in the process that builds it, and not in a session of the store
                 await self._store.give_up_damaged(exc, building=True)
             raise
-        finally:
-            await tell_conflicts(self._store, self._host, conflicts, self._now())
         if finished and self.is_building():
             await self.try_promote()
         self._host.changed()
         return target.number
+
+    async def _tell(self, conflicts: list[ConflictLine]) -> None:
+        """Keep and show conflicts, and empty the list of them."""
+        await tell_conflicts(self._store, self._host, conflicts, self._now())
+        conflicts.clear()
 
     def _target(self, feed: Feed, *, building: bool) -> AbstractAsyncContextManager[Target]:
         if building:

@@ -1,7 +1,9 @@
 """Push mode: a CRM on the same network sends the same lines to the device."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 import pytest
 
@@ -208,13 +210,29 @@ async def test_admissions_at_other_gates_count_and_are_taken_back(rig: Rig, push
     assert await rig.reason(1) == "admitted"
 
 
-async def test_conflicts_are_shown_and_kept_once(rig: Rig, pusher: Pusher, book: Book) -> None:
-    def conflict(number: int) -> Line:
-        both = [{"scan_id": f"s-{number}-{n}", "device": f"d-{n}", "checkpoint": "c-1", "at": AT} for n in (1, 2)]
-        return {"kind": "conflict", "scan_id": f"s-{number}", "ticket_id": f"T-{number}", "event": "e-1", "scans": both}
+def conflict(number: int) -> Line:
+    both = [{"scan_id": f"s-{number}-{n}", "device": f"d-{n}", "checkpoint": "c-1", "at": AT} for n in (1, 2)]
+    return {"kind": "conflict", "scan_id": f"s-{number}", "ticket_id": f"T-{number}", "event": "e-1", "scans": both}
 
+
+async def test_conflicts_are_shown_and_kept_once(rig: Rig, pusher: Pusher, book: Book) -> None:
     await pusher.sends(everything(2, book=book))
     for _ in range(2):
         await pusher.sends([*map(conflict, range(1200)), book.cursor("k-2")])
     assert len(rig.host.shown) == 1200
     assert (await rig.store.backlog()).conflicts == 1200
+
+
+async def test_conflicts_are_kept_before_the_cursor_after_which_they_do_not_come_again(
+    rig: Rig, pusher: Pusher, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = list[str]()
+
+    def note_cursor(_: object) -> None:
+        with closing(sqlite3.connect(rig.store.whitelist_path)) as db:
+            at.extend(text for (text,) in db.execute("SELECT value FROM meta WHERE key = 'cursor'"))
+
+    monkeypatch.setattr(rig.host, "conflicts_shown", note_cursor)
+    await pusher.sends(everything(2, book=book))
+    await pusher.sends([conflict(1), book.cursor("k-2", more=True), conflict(2), book.cursor("k-3")])
+    assert at == ["k-1", "k-2"]

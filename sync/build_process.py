@@ -25,8 +25,8 @@ from edge.store.database import connect, remove
 from edge.store.list_writer import ListWriter
 from sync.cutting import Encoding, LineCutter
 from sync.errors import BadFeed
+from sync.following import follow_the_gate
 from sync.instants import parse_instant
-from sync.niceness import stand_back
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=1000)] | None
@@ -175,7 +175,7 @@ def _is_plain(raw: bytes, fields: dict[str, msgspec.Raw]) -> bool:
 
 def main(link: Link, path: Path, encoding: Encoding) -> None:
     """Build until the feed ends, or the gate does; whatever goes wrong is told to the gate."""
-    stand_back()
+    follow_the_gate()
     try:
         build = Build(link, path)
         try:

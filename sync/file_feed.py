@@ -24,7 +24,7 @@ from edge.core.fingerprint import Fingerprint, row_digests
 from sync.barcode_file import BadCell, BadFile, ImportRow, KnownTypes, RowReader, TicketFields, Types, csv_rows
 from sync.file_job import Cursor, FileJob, FileReport, ListedEvent, ListedFile
 from sync.file_staging import BATCH, Row, Staging
-from sync.niceness import stand_back
+from sync.following import follow_the_gate
 
 LINES_A_CURSOR = 20
 MOST_TYPES = 1000
@@ -237,7 +237,7 @@ def _texts(rows: Sequence[TicketFields]) -> list[tuple[str | None, ...]]:
 
 def main(given: BinaryIO, out: BinaryIO) -> None:
     """Read a job, and answer it."""
-    stand_back()
+    follow_the_gate()
     line = given.readline()
     if not line.endswith(b"\n"):
         return  # the gate thought better of it

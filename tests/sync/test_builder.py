@@ -17,7 +17,8 @@ import pytest
 from edge.store.whitelist_writer import whitelist_session
 from sync.builder import open_builder
 from sync.errors import BadFeed, LinkDown
-from sync.niceness import NICENESS
+from sync.following import NICENESS
+from tests.drivers.cameras import gone
 from tests.edge.conftest import NOW
 from tests.sync.book import PLAN, Book, everything, packed, row
 from tests.sync.rig import Rig
@@ -88,6 +89,31 @@ async def test_the_process_stands_back_behind_the_gate(tmp_path: Path) -> None:
         assert os.getpgid(child.pid) == child.pid
         assert os.getsid(child.pid) == os.getsid(0)
         assert child.nice() == NICENESS
+
+
+GATE = """
+import asyncio, sys
+from pathlib import Path
+from sync.builder import open_builder
+
+async def gate():
+    async with open_builder(Path(sys.argv[1]), "identity"):
+        print("building", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(gate())
+"""
+
+
+async def test_the_process_does_not_outlive_a_gate_that_is_killed(tmp_path: Path) -> None:
+    """Not even where it can do nothing itself: the next gate's process must be alone with the file."""
+    with subprocess.Popen([sys.executable, "-c", GATE, str(tmp_path / "list.db")], stdout=subprocess.PIPE) as gate:
+        assert gate.stdout is not None
+        assert gate.stdout.readline() == b"building\n"
+        (child,) = psutil.Process(gate.pid).children()
+        child.suspend()
+        gate.kill()
+        await gone(child.pid)
 
 
 async def test_fields_that_are_not_known_are_counted(tmp_path: Path, book: Book) -> None:

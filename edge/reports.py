@@ -114,8 +114,8 @@ def print_status(body: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("clock", f"{body['clock']['now']} ({body['clock']['trust']})")
     table.add_row("tickets", f"{data['tickets']}, fingerprint {data['fingerprint'][:8]}, {_age(data['age_s'])}")
-    table.add_row("crm", f"{crm['url'] or 'none'}: {crm['state']}" + (f", {crm['error']}" if crm["error"] else ""))
-    if crm["note"]:
+    table.add_row("crm", _crm(crm))
+    if crm["note"] and crm["url"]:
         table.add_row("", crm["note"])
     if crm["progress"]:
         table.add_row("new list", _progress(crm["progress"]))
@@ -132,6 +132,16 @@ def print_status(body: dict[str, Any]) -> None:
         console.print(f"[bold red]conflict[/] ticket {conflict['ticket_id']} was admitted at two devices")
     for fault in body["faults"]:
         console.print(f"[bold red]fault[/] {fault}")
+
+
+def _crm(found: dict[str, Any]) -> str:
+    """Say where the CRM is; or, where none is called, who pushes here, which is what its note says."""
+    if found["url"] is None:
+        way = found["note"] or "no changes were pushed here since the start"
+        state = "" if found["state"] == "none" else f": {found['state']}"
+    else:
+        way, state = found["url"], f": {found['state']}"
+    return way + state + (f", {found['error']}" if found["error"] else "")
 
 
 def _progress(found: dict[str, Any]) -> str:

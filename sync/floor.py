@@ -12,7 +12,7 @@ from sync.errors import LinkDown
 
 WINDOW_S = 60.0
 FLOOR_BYTES = 32 * 1024
-"""In each window: a sixteenth of what a line of 64 kbit/s brings."""
+"""In each window: a fifteenth of what a line of 64 kbit/s brings."""
 
 
 class Floor:

@@ -4,7 +4,7 @@ import csv
 import io
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +16,15 @@ from edge.clock import wall_clock
 from edge.core.model import Checkpoint, Controller
 from edge.doctor import examine
 from edge.finding import Finding
-from edge.reports import check_code, export_csv, verify_journal
+from edge.reports import check_code, export_csv, print_status, verify_journal
 from edge.store.credentials import ApiTokens, Credentials, load_credentials, save_credentials
 from edge.store.outbox import Reject, acknowledge
+from sync.push import Caller, PushSink
 from tests.edge.conftest import KEY, HandClock, Venue, fill, open_venue
+from tests.edge.web.conftest import Venue as WebVenue
+from tests.edge.web.conftest import open_venue as open_web_venue
+from tests.edge.web.pushing import a_sink
+from tests.sync.book import everything, packed
 
 
 def the_settings(folder: Path, *readers: dict[str, str]) -> Settings:
@@ -136,6 +141,57 @@ async def test_export_of_nothing_is_a_heading(box: Venue) -> None:
     out = io.StringIO()
     assert export_csv(box.folder, out) == 0
     assert out.getvalue().startswith("seq,at,lane,")
+
+
+# --- status ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def pushed_to(tmp_path: Path) -> AsyncIterator[WebVenue]:
+    """A gate that calls no CRM."""
+    async with open_web_venue(tmp_path) as venue:
+        venue.box.crm.state = "none"
+        yield venue
+
+
+Shown = Callable[[], Awaitable[str]]
+
+
+@pytest.fixture
+def shown(pushed_to: WebVenue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
+    """What the status says of the CRM, which stands before what there is to send."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    async def show() -> str:
+        print_status(await pushed_to.box.status())
+        said = " ".join(capsys.readouterr().out.split())
+        return said[said.index(" crm ") + 5 : said.index(" to send ")]
+
+    return show
+
+
+async def push(sink: PushSink, body: bytes) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    await sink.apply(chunks(), Caller("digest", "192.0.2.7"))
+
+
+async def test_status_in_push_mode_says_who_pushes_and_what_is_amiss(pushed_to: WebVenue, shown: Shown) -> None:
+    sink = a_sink(pushed_to)
+    assert await shown() == "no changes were pushed here since the start"
+    await push(sink, packed(everything(2)))
+    assert await shown() == "changes are pushed here by 192.0.2.7: connected"
+    await push(sink, b"<html>\n")
+    refused = "changes are pushed here by 192.0.2.7: connected, what was pushed was refused: feed line 1"
+    assert (await shown()).startswith(refused)
+
+
+async def test_status_names_a_crm_that_is_called_and_then_its_note(pushed_to: WebVenue, shown: Shown) -> None:
+    crm = pushed_to.box.crm
+    crm.url, crm.state, crm.note = "https://crm.example", "away", "1 code is in two files"
+    crm.error = "cannot be reached"
+    assert await shown() == "https://crm.example: away, cannot be reached 1 code is in two files"
 
 
 # --- doctor ---------------------------------------------------------------------------------------------------------

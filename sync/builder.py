@@ -168,11 +168,18 @@ def _started(theirs: socket.socket, path: Path, encoding: Encoding) -> subproces
 
 
 async def _ended(child: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of the process, which closes its file first; one that takes too long is killed."""
+    """Wait for the end of the process, which closes its file first; one that takes too long is killed.
+
+    One that hangs in a flush to its disk does not even end then; it is not waited for, and its locks keep others off.
+    """
     try:
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(child.wait, END_TIMEOUT_S)
+        await _waited(child)
     finally:
         if child.poll() is None:
             child.kill()
-            child.wait()
+            await _waited(child)
+
+
+async def _waited(child: subprocess.Popen[bytes]) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        await asyncio.to_thread(child.wait, END_TIMEOUT_S)

@@ -30,8 +30,8 @@ from sync.lines import parsed
 from sync.state import CrmHealth, Progress
 from sync.wire import ConflictLine, CursorLine, ResetLine
 
-MOST_CONFLICTS = 500
-"""In memory at once: a feed has no end that must come."""
+MOST_CONFLICT_BYTES = 64 * 1024
+"""Of lines in memory at once, where they take ten times as much: a feed has no end that must come."""
 _RESET = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"kind"\s*:\s*"reset"')
 
 
@@ -135,7 +135,7 @@ class Puller:
             return await self._apply(Feed(_from(first, feed.chunks), feed.encoding), total, building=building)
 
     async def _apply(self, feed: Feed, total: int | None, *, building: bool) -> int:
-        finished, conflicts = False, list[ConflictLine]()
+        finished, conflicts, held = False, list[ConflictLine](), 0
         try:
             async with self._target(feed, building=building) as target:
                 pace = Pace(total, target.session.fingerprint.count, self._monotonic())
@@ -161,8 +161,10 @@ class Puller:
                                 self.matched = True
                         case ConflictLine():
                             conflicts.append(line)
-                            if len(conflicts) >= MOST_CONFLICTS:
+                            held += len(raw)
+                            if held > MOST_CONFLICT_BYTES:
                                 await self._tell(conflicts)
+                                held = 0
                         case _:
                             finished = False
                             await apply_change(target.session, line)

@@ -126,8 +126,12 @@ def set_aside(path: Path, now: datetime) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a database and what belongs to it, if there."""
-    for each in (*sidecars(path), path):
+    """Delete a database and what belongs to it, if there.
+
+    The file goes first: beside a new and empty one SQLite drops a log or journal, but a file without its journal may be
+    half written.
+    """
+    for each in (path, *sidecars(path)):
         each.unlink(missing_ok=True)
 
 

@@ -123,8 +123,18 @@ class Store:
         return _owner_of(self._tx.identity)
 
     async def enrol(self, identity: Identity) -> None:
-        """Take up an identity while running; a list that is not its own is given up first."""
-        await self.own_list(_owner_of(identity))
+        """Take up an identity while running; a list that is not its own is given up first.
+
+        Whatever is wrong with the list, the identity is taken up: the code that gave it is spent.
+        """
+        try:
+            await self.own_list(_owner_of(identity))
+        except (sqlite3.Error, NewerSchema, OSError) as exc:
+            log.warning("whose the ticket list is cannot be told, so it is pulled anew: %s", exc)
+            self.discard_building()
+            with contextlib.suppress(OSError):
+                await self._writer.between(lambda tx: tx.whitelist.replace(lambda: remove(self.whitelist_path)))
+            self.data = DataState()
         self._tx.identity = identity
 
     async def write(self, job: Callable[[Tx], T], *, refusable: bool = True) -> T:
@@ -190,22 +200,36 @@ class Store:
         """See to it that both lists are their owner's: what another key made is given up, as by it all are unknown.
 
         One of the same key that another device pulled is used until it is pulled anew.
+
+        Raises:
+            sqlite3.Error: whose the list in use is cannot be told.
         """
         await self._note_key(owner)
-        if self.building_path.exists():
-            with contextlib.suppress(sqlite3.Error, NewerSchema):  # whoever builds it will say
-                async with self.session(building=True) as session:
-                    whose = owner.whose(session.meta("key"), session.meta("device"))
-                if whose in (Whose.OTHER_KEY, Whose.OTHER_DEVICE):
-                    self.discard_building()
-        async with self.session(building=False) as session:
-            whose = owner.whose(session.meta("key"), session.meta("device"))
-            if session.cursor and whose is Whose.UNMARKED:
-                await self._mark(session, None, **owner.mark())
-            elif session.cursor and whose is Whose.OTHER_DEVICE:
-                await self._mark(session, "", **owner.mark(), disowned=OTHER_DEVICE)
+        if self.building_path.exists() and not await self._may_go_on(owner):
+            self.discard_building()
+        try:
+            async with self.session(building=False) as session:
+                whose = owner.whose(session.meta("key"), session.meta("device"))
+                if session.cursor and whose is Whose.UNMARKED:
+                    await self._mark(session, None, **owner.mark())
+                elif session.cursor and whose is Whose.OTHER_DEVICE:
+                    await self._mark(session, "", **owner.mark(), disowned=OTHER_DEVICE)
+        except sqlite3.DatabaseError as exc:
+            if not is_damage(exc):
+                raise
+            return  # it was set aside, and the empty one in its place is nobody's
         if whose is Whose.OTHER_KEY:
             await self._give_up_list()
+
+    async def _may_go_on(self, owner: Owner) -> bool:
+        """Tell whether the list being built is its owner's; one that cannot be read now costs but a download."""
+        try:
+            async with self.session(building=True) as session:
+                whose = owner.whose(session.meta("key"), session.meta("device"))
+        except (sqlite3.Error, NewerSchema) as exc:
+            log.warning("the list being built cannot be read, so it is built anew: %s", exc)
+            return False
+        return whose in (Whose.OWN, Whose.UNMARKED)
 
     async def _note_key(self, owner: Owner) -> None:
         try:
@@ -241,6 +265,9 @@ class Store:
             self.building_path.rename(self.whitelist_path)
             sync_folder(self._folder)
 
+        # It gets its write-ahead log while it is still beside the list in use, where a fault or a lock hurts nobody.
+        async with whitelist_session(self.building_path):
+            pass
         await self._writer.between(lambda tx: tx.whitelist.replace(swap))
         async with self.session(building=False):
             pass

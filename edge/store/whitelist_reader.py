@@ -99,13 +99,12 @@ class WhitelistReader:
         self._now = now
         self._on_damage = on_damage
         self._only_looks = connection is not None
-        self._connection, moved = (connection, None) if connection else open_whitelist(path, now())
+        self._connection: sqlite3.Connection | None = connection
+        """None: what lies there now is opened when it is next asked."""
         self._stale, self._plan_version = True, ""
         self.plan = Plan()
         self.synced_at: datetime | None = None
         self.refresh()
-        if moved:
-            on_damage(moved)
 
     def mark_stale(self) -> None:
         """Say that another connection has committed; callable from any thread."""
@@ -116,26 +115,29 @@ class WhitelistReader:
         if not self._stale:
             return
         self._stale = False
-        meta = dict(self._fetch("SELECT key, value FROM meta", ()))
         try:
+            meta = dict(self._fetch("SELECT key, value FROM meta", ()))
             if meta.get("plan_version", "") != self._plan_version:
-                self.plan = load_plan(self._connection)
+                self.plan = load_plan(self._opened())
             self.synced_at = instant_of(int(meta["synced_at"])) if "synced_at" in meta else None
         except ValueError:  # pydantic's errors are that, too
             self._set_damaged_aside()
+        except sqlite3.Error:
+            self._stale = True
+            raise
         else:
             self._plan_version = meta.get("plan_version", "")
 
     def begin(self) -> None:
         """Read one state of the list until `end`: one lock for all that a batch of decisions asks."""
         self.refresh()
-        if not self._connection.in_transaction:
+        if not self._opened().in_transaction:
             self._fetch("BEGIN", ())
 
     def end(self) -> None:
         """Let go of the state read since `begin`."""
         with contextlib.suppress(sqlite3.Error):
-            if self._connection.in_transaction:
+            if self._connection is not None and self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
     def tickets(self, lookup: bytes) -> list[Ticket]:
@@ -161,15 +163,24 @@ class WhitelistReader:
         rows = self._fetch("SELECT entries - exits FROM flow WHERE checkpoint = ?", (checkpoint,))
         return int(rows[0][0]) if rows else 0
 
+    def _opened(self) -> sqlite3.Connection:
+        """Return the connection, opened again where that failed before."""
+        if self._connection is None:
+            self._connection, moved = open_whitelist(self._path, self._now())
+            if moved:
+                self._on_damage(moved)
+        return self._connection
+
     def replace(self, swap: Callable[[], None]) -> None:
         """Close, let `swap` put another file in place, and open that; called between transactions."""
-        self._connection.close()
+        self.close()
+        self._connection = None
         try:
             swap()
         finally:
-            self._connection, _ = open_whitelist(self._path, self._now())
             self._forget()
-            self.refresh()
+            with contextlib.suppress(sqlite3.OperationalError):  # whoever is judged next opens it, or is told why not
+                self.refresh()
 
     def give_up(self) -> None:
         """Set the file aside, which another connection found damaged; called between transactions."""
@@ -177,7 +188,9 @@ class WhitelistReader:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
 
     def _forget(self) -> None:
         self._stale, self._plan_version = True, ""
@@ -186,7 +199,7 @@ class WhitelistReader:
     def _fetch(self, sql: str, parameters: tuple[object, ...]) -> list[Any]:
         """Read; go on with an empty list when the file turns out damaged, while a passing fault rises."""
         try:
-            return self._connection.execute(sql, parameters).fetchall()
+            return self._opened().execute(sql, parameters).fetchall()
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
@@ -196,10 +209,9 @@ class WhitelistReader:
     def _set_damaged_aside(self) -> None:
         if self._only_looks:
             raise sqlite3.DatabaseError("the ticket list is damaged")
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.close()
+        self.close()
+        self._connection = None
         moved = set_aside(self._path, self._now())
-        self._connection, _ = open_whitelist(self._path, self._now())
         self._forget()
         self._on_damage(moved)
 

@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from edge.store.outbox import Conflict
+from sync.host import MOST_SCANS
 from sync.push import Busy, PushSink
 from sync.push_body import PacedBody, TooSlow
 from tests.sync.book import AT, Book, Line, everything, packed
@@ -208,6 +210,19 @@ async def test_admissions_at_other_gates_count_and_are_taken_back(rig: Rig, push
     assert (refused.scan.reason, await rig.reason(2)) == ("already_used", "admitted")
     await pusher.sends([{"kind": "delete", "of": "admissions", "ids": ["s-9"]}, book.cursor("k-2")])
     assert await rig.reason(1) == "admitted"
+
+
+async def test_long_conflicts_are_kept_one_by_one_and_cut(
+    rig: Rig, pusher: Pusher, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = list[list[Conflict]]()
+    monkeypatch.setattr(rig.host, "conflicts_shown", shown.append)
+    long = [conflict(number) for number in range(3)]
+    for line in long:
+        line["scans"] = line["scans"] * 1000
+    await pusher.sends(everything(2, book=book))
+    await pusher.sends([*long, book.cursor("k-2")])
+    assert [[len(each.body["scans"]) for each in part] for part in shown] == [[MOST_SCANS]] * 3
 
 
 def conflict(number: int) -> Line:

@@ -1,8 +1,9 @@
 """A box that is enrolled anew: whose list it finds, what it does with it, and what goes on counting."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,31 @@ async def test_unfinished_list_that_is_damaged_stops_no_start(tmp_path: Path) ->
     (tmp_path / "whitelist.building.db").write_bytes(b"no database" * 1000)
     async with opened(tmp_path) as store:
         assert not store.building_path.exists()
+
+
+async def test_unfinished_list_that_cannot_be_read_now_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.store.database.BUSY_TIMEOUT_MS", 1)
+    async with opened(tmp_path, key=OTHER) as store:
+        async with store.session(building=True) as session:
+            await session.commit("b-1", NOW, **store.owner.mark())
+        path = store.building_path
+    with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        async with opened(tmp_path):
+            assert not path.exists()
+
+
+async def test_box_whose_list_cannot_be_opened_is_enrolled_all_the_same(tmp_path: Path) -> None:
+    async with opened(tmp_path, key=None) as store:
+        store.whitelist_path.unlink()
+        store.whitelist_path.mkdir()
+        await store.enrol(Identity("d-1", KEY))
+        assert store.identity == Identity("d-1", KEY)
+        store.whitelist_path.rmdir()
+        await pull(store)
+        assert (await offer(store)).scan.verdict == "admitted"
 
 
 async def test_list_that_was_pushed_to_a_box_before_it_was_enrolled_is_nobodys(tmp_path: Path) -> None:

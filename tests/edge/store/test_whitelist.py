@@ -20,6 +20,7 @@ from edge.core.model import Checkpoint
 from edge.store.database import connect
 from edge.store.store import FolderInUse
 from edge.store.whitelist_writer import WhitelistSession, whitelist_session
+from edge.store.writer import CannotRecord
 from tests.edge.conftest import ADMITTED, ALREADY_USED, NOW, Venue, fill, open_venue, said, ticket_row
 
 UNKNOWN = ("refused", "unknown_ticket")
@@ -227,6 +228,40 @@ async def test_new_list_takes_its_place_in_one_step(venue: Venue) -> None:
     assert not venue.store.building_path.exists()
 
 
+async def test_new_list_that_somebody_else_reads_waits_and_hurts_nobody(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.store.database.BUSY_TIMEOUT_MS", 1)
+    await venue.sells("OLD")
+    await with_plan(venue, "NEW")
+    lane = venue.lane()
+    with closing(sqlite3.connect(venue.store.building_path, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN")
+        somebody.execute("SELECT * FROM ticket").fetchone()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            await venue.store.promote()
+    assert [said(await lane.offer(code)) for code in ("NEW", "OLD")] == [UNKNOWN, ADMITTED]
+    await venue.store.promote()
+    assert said(await lane.offer("NEW", scan_id="again")) == ADMITTED
+
+
+async def test_list_that_cannot_be_opened_for_a_while_is_opened_when_it_can(venue: Venue) -> None:
+    await venue.sells("T-1")
+    path, lane = venue.store.whitelist_path, venue.lane()
+    away = path.with_name("away.db")
+
+    def hide() -> None:
+        path.rename(away)
+        path.mkdir()
+
+    await venue.store._writer.between(lambda tx: tx.whitelist.replace(hide))
+    with pytest.raises(CannotRecord, match="unable to open"):
+        await lane.offer("T-1")
+    path.rmdir()
+    away.rename(path)
+    assert said(await lane.offer("T-1")) == ADMITTED
+
+
 async def test_guests_go_on_while_lists_are_swapped_and_each_is_judged_by_a_whole_one(venue: Venue) -> None:
     await venue.sells("BOTH-0")
     lane, answers = venue.lane(repeat_s=0), []
@@ -281,7 +316,7 @@ async def test_list_found_damaged_at_work_is_set_aside_and_the_gate_says_that_it
     lane = venue.lane()
     assert said(await lane.offer("T-1")) == ADMITTED
     spoil(venue.store.whitelist_path, 4096)
-    await venue.in_thread(lambda tx: tx.whitelist._connection.execute("PRAGMA shrink_memory"))
+    await venue.in_thread(lambda tx: tx.whitelist._opened().execute("PRAGMA shrink_memory"))
     answer = await lane.offer("T-2")
     await heard_of_damage(venue)
     assert said(answer) == UNKNOWN
@@ -322,7 +357,7 @@ async def test_row_that_no_release_can_have_written_is_damage_too(venue: Venue, 
 async def test_plan_found_damaged_at_work_is_damage_of_the_list_and_not_of_the_journal(venue: Venue) -> None:
     await venue.puts("checkpoint", *[Checkpoint(f"c-{n}", "concert", "Gate " * 20) for n in range(200)])
     spoil(venue.store.whitelist_path, 4096)
-    await venue.in_thread(lambda tx: tx.whitelist._connection.execute("PRAGMA shrink_memory"))
+    await venue.in_thread(lambda tx: tx.whitelist._opened().execute("PRAGMA shrink_memory"))
     await venue.in_thread(_forget_plan)
     await venue.lane().offer("T-1")
     await heard_of_damage(venue)

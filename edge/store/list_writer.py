@@ -4,6 +4,7 @@ Synchronous, and loads little: it runs in a thread of the gate, or in the proces
 that goes in and out is what JSON can carry. What is applied becomes visible with `commit`, or not at all.
 """
 
+import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -33,7 +34,10 @@ _REPLACE = _UPSERT + (
 )
 _ADD = _UPSERT + "NOTHING"
 _DIGESTED = "SELECT lookup, id, type, state, valid_from, valid_until FROM ticket WHERE "
+_NAMED = "id IN (SELECT value FROM json_each(?))"
 _HEX_DIGITS = LOOKUP_BYTES * 2
+_IDS_A_PASS = 20_000
+"""Bounds the memory that the rows take."""
 
 
 class ListWriter:
@@ -127,12 +131,13 @@ class ListWriter:
         self._move(+1, lookups, list(unique.values()))
 
     def delete_tickets(self, ids: Sequence[str]) -> None:
-        """Take tickets away by id: a pass over the table, since ids have no index and deletions are rare."""
+        """Take tickets away by id: passes over the table, since ids have no index and deletions are rare."""
         self._begin()
-        for start in range(0, len(ids), 500):
-            part = ids[start : start + 500]
-            clause = f"id IN ({', '.join('?' * len(part))})"
-            self._delete(clause, part)
+        for start in range(0, len(ids), _IDS_A_PASS):
+            part = (json.dumps(ids[start : start + _IDS_A_PASS]),)
+            rows = self._db.execute(_DIGESTED + _NAMED, part).fetchall()
+            self._move(-1, [row[0] for row in rows], _as_sent(rows))
+            self._db.execute(f"DELETE FROM ticket WHERE {_NAMED}", part)  # noqa: S608 (a constant)
 
     def _rows_of(self, event: str, lookups: Sequence[bytes]) -> list[Sequence[Any]]:
         """Return the rows that are about to be replaced; a list that comes in order of lookup has none."""
@@ -145,11 +150,6 @@ class ListWriter:
             marks = ", ".join("?" * len(part))
             found += self._db.execute(f"{_DIGESTED} lookup IN ({marks}) AND event = ?", (*part, event))
         return found
-
-    def _delete(self, clause: str, parameters: Sequence[Any]) -> None:
-        rows = self._db.execute(_DIGESTED + clause, parameters).fetchall()
-        self._move(-1, [row[0] for row in rows], _as_sent(rows))
-        self._db.execute(f"DELETE FROM ticket WHERE {clause}", parameters)  # noqa: S608 (question marks)
 
     # --- the sums -------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -36,8 +36,11 @@ from edge.store.tx import Identity, Offer, Tx
 from tests.crm.postgres import postgres
 
 SCANS = 100_000
-SCANNABLE = 10_000
-"""Tickets beyond those: of the guests who come meanwhile and at rest."""
+MEANWHILE = 10_000
+"""Tickets beyond those, of the guests who come meanwhile: enough for 100 s, after which nobody comes."""
+AT_REST = 2_000
+"""Tickets beyond those, of the guests who come at rest."""
+SCANNABLE = MEANWHILE + AT_REST
 AT_ONCE = 1_000
 """Scans of one transaction, when the journal is made."""
 GOAL_S = 20.0
@@ -54,11 +57,13 @@ class Scanned:
     decided: list[float]
     answered: list[float]
 
-    def scan_while(self, gate: GateProcess, numbers: Iterator[int], going_on: Callable[[], bool]) -> None:
-        """Scan guest after guest."""
-        while going_on():
+    def scan_while(self, gate: GateProcess, numbers: Iterable[int], going_on: Callable[[], bool]) -> None:
+        """Scan guest after guest, until the last of them."""
+        for number in numbers:
+            if not going_on():
+                return
             started = time.perf_counter()
-            self.decided.append(gate.scan(next(numbers)))
+            self.decided.append(gate.scan(number))
             self.answered.append(time.perf_counter() - started)
             time.sleep(SCAN_EVERY_S)
 
@@ -92,11 +97,11 @@ def _measured(name: str, db_url: str, folder: Path) -> float:
     with central_to_watch(db_url, port) as (url, central):
         started, central_s = time.monotonic(), _cpu_s(central)
         with gate_process(folder, credentials, url) as gate:
-            numbers = iter(range(SCANS, SCANS + SCANNABLE))
-            took = _uploaded(gate, started, numbers, during)
+            meanwhile, at_rest = range(SCANS, SCANS + MEANWHILE), range(SCANS + MEANWHILE, SCANS + SCANNABLE)
+            took = _uploaded(gate, started, meanwhile, during)
             used = _cpu_s(psutil.Process(gate.process.pid)), _cpu_s(central) - central_s
             until_s = time.monotonic() + REST_S
-            rest.scan_while(gate, numbers, lambda: time.monotonic() < until_s)
+            rest.scan_while(gate, at_rest, lambda: time.monotonic() < until_s)
             until(lambda: bool(gate.status()["backlog"]["unsent"] == 0), "the last scans did not go", 0.2)
     lost, doubled, faults = asyncio.run(_compared(db_url, folder / "journal.db"))
     print(
@@ -122,7 +127,7 @@ def _print_decisions(during: Scanned, rest: Scanned) -> None:
     )
 
 
-def _uploaded(gate: GateProcess, started: float, numbers: Iterator[int], during: Scanned) -> float:
+def _uploaded(gate: GateProcess, started: float, numbers: Iterable[int], during: Scanned) -> float:
     """Scan until the central has the backlog; return how long that took since `started`."""
     ended: list[float] = []
 

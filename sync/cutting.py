@@ -11,8 +11,12 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 """The longest feed line that is read; 1,000 rows of a name and a seat come to about 200 kB."""
 MOST_BLANK = 1000
 """Blank lines in a row: a CRM may keep a held answer alive by them, but twenty kilobytes unpack to twenty million."""
+MOST_EMPTY = 1000
+"""Gzip members in a row that hold nothing: twenty bytes each, and no work that anybody needs."""
 _UNPACKED_AT_ONCE = 256 * 1024
 """A chunk that unpacks to very much is taken in parts, so that it cannot fill the memory."""
+_LOOKED_AT_ONCE = 16 * 1024
+"""At the end of each member zlib copies what is left of its input: of a whole body of small ones, that never ends."""
 
 Encoding = Literal["identity", "gzip"]
 """How a feed is packed (RFC 9110, section 8.4)."""
@@ -25,17 +29,30 @@ class Unpacker:
         """`most` is how many bytes come out at once."""
         self._most = most
         self._member = zlib.decompressobj(wbits=31)
+        self._empty = 1
+        """Members in a row of which nothing has come out, the one under way among them."""
 
     def unpack(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what a chunk holds.
+        """Yield what a chunk holds, in parts of which some may be empty.
 
         Raises:
             zlib.error: this is no gzip, or it is broken.
+            BadFeed: too many members in a row hold nothing.
         """
+        for start in range(0, len(chunk), _LOOKED_AT_ONCE):
+            yield from self._unpack(chunk[start : start + _LOOKED_AT_ONCE])
+
+    def _unpack(self, chunk: bytes) -> Iterator[bytes]:
         while chunk:
             if self._member.eof:
                 self._member = zlib.decompressobj(wbits=31)
-            yield self._member.decompress(chunk, self._most)
+                self._empty += 1
+            part = self._member.decompress(chunk, self._most)
+            if part:
+                self._empty = 0
+            elif self._member.eof and self._empty > MOST_EMPTY:
+                raise BadFeed(f"more than {MOST_EMPTY} gzip members in a row hold nothing; pack it all into one")
+            yield part
             chunk = self._member.unconsumed_tail or self._member.unused_data
 
     @property

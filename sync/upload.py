@@ -10,7 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
 from edge.store.outbox import Parked, Reject, acked_seq, acknowledge, parked_scans, settle_retried
 from edge.store.records import Scan
@@ -19,6 +20,7 @@ from sync.backoff import CANNOT_WRITE, UNWELL_DELAY_S, Backoff
 from sync.connector import Connector
 from sync.errors import LinkDown, Refused, TokenRefused
 from sync.host import Host, tell_conflicts
+from sync.portion import Portion
 from sync.wire import MAX_SCANS, Rejected, ScansAnswer
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,8 @@ BATCH_BYTES = 1024 * 1024
 NOTE_EVERY_S = 1.0
 """How often, while one batch follows the other, it is written down what the CRM has: each time costs a flush."""
 PART = 50
-"""Scans made ready in one go: a fraction of a millisecond, for which a lane may have to wait."""
+"""Scans made ready, or parked, in one go: a fraction of a millisecond, for which a lane may have to wait."""
+Sent = TypeVar("Sent", Scan, Parked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,13 @@ class Uploader:
         """Set when no new scan waits: then it is the turn of those sent again."""
         self._owed = 0
         """The seq up to which the CRM has every row, where the journal does not say so yet; 0: it does."""
-        self._rejects: list[Reject] = []
-        """What the CRM would not take of that."""
+        self._rejects: list[tuple[int, Reject]] = []
+        """What the CRM would not take of that, by seq."""
         self._ahead = _NOTHING
         """What follows that, where it was read already."""
         self._noted_at = 0.0
+        self._after = 0
+        """The parked scan that went by itself last: where the CRM fails at it, those behind it come first."""
 
     async def run(self) -> NoReturn:
         """Send scans as they come.
@@ -83,20 +88,26 @@ class Uploader:
             await self._keep_sending(self._send_new, self._wait_for_new)
 
     async def _keep_sending(
-        self, send: Callable[[int], Awaitable[bool]], wait: Callable[[], Awaitable[None]]
+        self, send: Callable[[Portion], Awaitable[bool]], wait: Callable[[], Awaitable[object]]
     ) -> NoReturn:
         """Send batch after batch; wait where there is nothing to send, and longer each time that it fails."""
-        backoff, most = Backoff(), BATCH
+        backoff, portion = Backoff(), Portion(BATCH)
         while True:
             try:
-                if not await send(most):
+                if not await send(portion):
                     await wait()
+                elif portion.refused_alone > 1:
+                    # It may refuse whatever is sent, and the whole journal must not be parked in a minute.
+                    await self._sleep(Backoff().next())
                 backoff.reset()
-                # One that cannot take many at once must not be offered as many each time.
-                most = min(BATCH, most * 2)
+            except Refused as exc:
+                # It is there and has answered: the other scans need not wait until the one is found.
+                portion.refused()
+                log.info("scans: %s; sending fewer at once", exc)
+                if exc.retry_after_s:
+                    await self._sleep(backoff.next(exc.retry_after_s))
             except LinkDown as exc:
-                # A batch that the CRM cannot take whole may be taken in smaller parts.
-                most = max(1, most // 2)
+                portion.failed()
                 log.info("scans: %s", exc)
                 await self._sleep(backoff.next(exc.retry_after_s))
             except CANNOT_WRITE as exc:
@@ -112,19 +123,20 @@ class Uploader:
         self._none_new.set()
         await self._store.recorded.wait()
 
-    async def _send_new(self, most: int) -> bool:
+    async def _send_new(self, portion: Portion) -> bool:
         """Send one batch; False: there was nothing to send."""
         self._store.recorded.clear()
         if self._rejects or asyncio.get_running_loop().time() - self._noted_at >= NOTE_EVERY_S:
             await self._note()
         batch, self._ahead = self._ahead, _NOTHING
-        if not batch.scans:
-            batch = await self._read_after(self._owed or await self._store.read(lambda tx: acked_seq(tx.journal)), most)
+        if not 0 < len(batch.scans) <= portion.most:
+            has = self._owed or await self._store.read(lambda tx: acked_seq(tx.journal))
+            batch = await self._read_after(has, portion.most)
         if not batch.scans:
             await self._note()
             return False
         try:
-            await self._hand_over(batch, most)
+            await self._hand_over(batch, portion)
         except (LinkDown, TokenRefused):
             await self._note()
             raise
@@ -139,23 +151,19 @@ class Uploader:
             await asyncio.sleep(0)
         return _Batch(scans, bodies, more=len(found) == most or len(scans) < len(found))
 
-    async def _hand_over(self, batch: _Batch, most: int) -> None:
+    async def _hand_over(self, batch: _Batch, portion: Portion) -> None:
         """Send a batch, and take in what the CRM says of it."""
-        scans, ahead = batch.scans, _NOTHING
+        scans, ahead, refused = batch.scans, _NOTHING, False
+        portion.offered(len(scans))
         try:
-            answer, ahead = await self._send_and_read_on(batch, most)
+            answer, ahead = await self._send_and_read_on(batch, portion.most)
         except Refused as exc:
-            if len(scans) > 1:
-                raise
-            # It is this very scan that the CRM will not have, in whatever words.
-            answer = ScansAnswer(acked=scans[0].seq, rejected=[_rejected(scans[0], exc)])
-        taken = _taken(scans, answer.acked)
-        if not taken:
-            raise LinkDown(f"/scans: the CRM acknowledged {answer.acked}, before seq {scans[0].seq}; sending again")
-        await self._hear(answer)
+            answer, refused = _refused(scans, exc), True
+        settled, rejects = await self._hear(answer, scans)
         # Only now, with all that was said of this batch in hand: what is read ahead must not take its place.
-        self._owed, self._ahead = taken, ahead if taken == scans[-1].seq else _NOTHING
-        self._rejects += _rejects(answer)
+        self._owed, self._ahead = settled[-1].seq, ahead if len(settled) == len(scans) else _NOTHING
+        self._rejects += [(each.seq, rejects[each.scan_id]) for each in settled if each.scan_id in rejects]
+        portion.settled(len(settled), refused=refused)
 
     async def _send_and_read_on(self, batch: _Batch, most: int) -> tuple[ScansAnswer, _Batch]:
         """Send a batch; meanwhile, if there are more, make the next one ready."""
@@ -178,41 +186,59 @@ class Uploader:
             return _NOTHING
 
     async def _note(self) -> None:
-        """Write down what the CRM has, if the journal does not say so yet."""
+        """Write down what the CRM has, if the journal does not say so yet, and first what it would not take of that."""
         if not self._owed:
             return
-        owed, rejects, now = self._owed, tuple(self._rejects), self._now()
-        await self._store.write(lambda tx: acknowledge(tx, owed, rejects, now), refusable=False)
-        self._owed, self._rejects = 0, []
+        while self._rejects:
+            part = self._rejects[:PART]
+            await self._acknowledge(part[-1][0], [reject for _, reject in part])
+            del self._rejects[:PART]
+        await self._acknowledge(self._owed)
+        self._owed = 0
         self._noted_at = asyncio.get_running_loop().time()
         self._host.changed()
+
+    async def _acknowledge(self, seq: int, rejects: Sequence[Reject] = ()) -> None:
+        now = self._now()
+        await self._store.write(lambda tx: acknowledge(tx, seq, rejects, now), refusable=False)
 
     # --- scans sent again -------------------------------------------------------------------------------------------
 
     async def _send_again(self) -> NoReturn:
         await self._none_new.wait()
-        await self._keep_sending(self._send_parked, self._wait_for_turn)
+        await self._keep_sending(self._send_parked, self._none_new.wait)
 
-    async def _wait_for_turn(self) -> None:
-        await self._none_new.wait()
-
-    async def _send_parked(self, most: int) -> bool:
+    async def _send_parked(self, portion: Portion) -> bool:
         """Send parked scans for which a person has asked; False: there are none."""
         self._none_new.clear()
-        parked = await self._store.read(lambda tx: parked_scans(tx.journal, to_retry=True, most=most))
+        parked = await self._to_retry(portion.most)
         if not parked:
             return False
+        if len(parked) == 1:
+            self._after = parked[0].seq
+        portion.offered(len(parked))
+        refused = False
         try:
             answer = await self._send([each.body for each in parked])
         except Refused as exc:
-            if len(parked) > 1:
-                raise
-            answer = ScansAnswer(acked=0, rejected=[_rejected(parked[0], exc)])
-        await self._hear(answer)
-        rejects, sent = _rejects(answer), [each.scan_id for each in parked]
-        await self._store.write(lambda tx: settle_retried(tx, sent, rejects, self._now()), refusable=False)
+            answer, refused = _refused(parked, exc), True
+        settled, rejects = await self._hear(answer, parked)
+        for first in range(0, len(settled), PART):
+            part, now = settled[first : first + PART], self._now()
+            await self._store.write(
+                partial(settle_retried, sent=part, rejects=list(rejects.values()), now=now), refusable=False
+            )
+        portion.settled(len(settled), refused=refused)
         self._host.changed()
         return True
+
+    async def _to_retry(self, most: int) -> list[Parked]:
+        """Read what comes behind the one that went by itself, and at the end begin again."""
+        found = await self._store.read(lambda tx: parked_scans(tx.journal, to_retry=True, after=self._after, most=most))
+        if found or not self._after:
+            return found
+        self._after = 0
+        return await self._to_retry(most)
 
     # --- both -------------------------------------------------------------------------------------------------------
 
@@ -221,11 +247,20 @@ class Uploader:
         assert identity is not None, "scans are sent by an enrolled box"  # noqa: S101
         return await self._connector.send_scans(identity.device_id, bodies)
 
-    async def _hear(self, answer: ScansAnswer) -> None:
-        """Keep conflicts before the scans count as sent: sent again they would have the same answer."""
-        for reject in answer.rejected:
-            log.warning("scans: the CRM refused %s: %s: %s", reject.scan_id, reject.code, reject.message)
+    async def _hear(self, answer: ScansAnswer, sent: Sequence[Sent]) -> tuple[Sequence[Sent], dict[str, Reject]]:
+        """Return which of these scans need not be sent again, and those of them that the CRM would not take, by id.
+
+        Conflicts are kept before that: the scans sent again would have the same answer.
+        """
+        settled = [each for each in sent if each.seq <= answer.acked]  # it cannot have more than was sent
+        if not settled:
+            raise LinkDown(f"/scans: the CRM acknowledged {answer.acked}, before seq {sent[0].seq}; sending again")
+        rejects = _rejects(answer, settled)
+        if rejects:
+            first = next(iter(rejects.values()))
+            log.warning("scans: the CRM refused %d; %s: %s: %s", len(rejects), first.scan_id, first.code, first.message)
         await tell_conflicts(self._store, self._host, answer.conflicts, self._now())
+        return settled, rejects
 
 
 def _cut(scans: Sequence[Scan]) -> Sequence[Scan]:
@@ -238,14 +273,20 @@ def _cut(scans: Sequence[Scan]) -> Sequence[Scan]:
     return scans
 
 
-def _rejects(answer: ScansAnswer) -> list[Reject]:
-    return [Reject(each.scan_id, each.code[:100], each.message[:1000]) for each in answer.rejected]
+def _rejects(answer: ScansAnswer, settled: Sequence[Scan | Parked]) -> dict[str, Reject]:
+    """Return what is said of these scans, once of each: an answer may name others, and very many."""
+    ours = {each.scan_id for each in settled}
+    found: dict[str, Reject] = {}
+    for each in answer.rejected:
+        if each.scan_id in ours and each.scan_id not in found:
+            found[each.scan_id] = Reject(each.scan_id, each.code[:100], each.message[:1000])
+    return found
 
 
-def _rejected(scan: Scan | Parked, exc: Refused) -> Rejected:
-    return Rejected(scan_id=scan.scan_id, code=f"http_{exc.status}", message=str(exc))
-
-
-def _taken(scans: Sequence[Scan], acked: int) -> int:
-    """Return the highest seq of ours that the CRM says it has; it cannot have more than was sent."""
-    return max((scan.seq for scan in scans if scan.seq <= acked), default=0)
+def _refused(sent: Sequence[Scan | Parked], exc: Refused) -> ScansAnswer:
+    """Say of one scan that it is the one which the CRM will not have, in whatever words; of several nobody knows."""
+    if len(sent) > 1:
+        raise exc
+    (scan,) = sent
+    reject = Rejected(scan_id=scan.scan_id, code=f"http_{exc.status}", message=str(exc))
+    return ScansAnswer(acked=scan.seq, rejected=[reject])

@@ -18,7 +18,7 @@ import httpx
 from config.fields import shown_url
 from sync.crm_brama import ANSWER_TIMEOUT_S, retry_after_s, translated
 from sync.cutting import Unpacker
-from sync.errors import LinkDown
+from sync.errors import BadFeed, LinkDown
 from sync.file_source import Seen, SeenFile, seen_file
 from sync.floor import moving
 
@@ -180,7 +180,7 @@ class _Download:
         try:
             for part in self._unpacker.unpack(chunk):
                 self._keep(part)
-        except zlib.error as exc:
+        except (zlib.error, BadFeed) as exc:
             raise LinkDown(f"crm.url: {self._shown}: its packing is broken ({exc})") from exc
 
     def end(self, chunk: bytes) -> bytes:

@@ -60,11 +60,14 @@ def acknowledge(tx: Tx, acked: int, rejects: Sequence[Reject], now: datetime) ->
             )
 
 
-def parked_scans(journal: sqlite3.Connection, *, to_retry: bool = False, most: int = -1) -> list[Parked]:
-    """Return the parked scans, oldest first; `to_retry`: only those that are to be sent again."""
+def parked_scans(
+    journal: sqlite3.Connection, *, to_retry: bool = False, after: int = 0, most: int = -1
+) -> list[Parked]:
+    """Return the parked scans behind a seq, oldest first; `to_retry`: only those that are to be sent again."""
     rows = journal.execute(
-        "SELECT seq, scan_id, code, message, at, body, retry FROM parked WHERE retry >= ? ORDER BY seq LIMIT ?",
-        (int(to_retry), most),
+        "SELECT seq, scan_id, code, message, at, body, retry FROM parked WHERE retry >= ? AND seq > ?"
+        " ORDER BY seq LIMIT ?",
+        (int(to_retry), after, most),
     ).fetchall()
     return [
         Parked(seq, scan_id, code, message, at, _body(journal, scan_id, body), bool(retry))
@@ -99,17 +102,17 @@ def drop_parked(tx: Tx, scan_id: str, reason: str, now: datetime) -> None:
     tx.journal.execute("DELETE FROM parked WHERE scan_id = ?", (scan_id,))
 
 
-def settle_retried(tx: Tx, sent: Sequence[str], rejects: Sequence[Reject], now: datetime) -> None:
+def settle_retried(tx: Tx, sent: Sequence[Parked], rejects: Sequence[Reject], now: datetime) -> None:
     """Note what the CRM said to parked scans that were sent again: taken, or refused once more and why."""
     again = {reject.scan_id: reject for reject in rejects}
-    for scan_id in sent:
-        if reject := again.get(scan_id):
+    for each in sent:  # found by their seq, which is their key: thousands may be parked
+        if reject := again.get(each.scan_id):
             tx.journal.execute(
-                "UPDATE parked SET code = ?, message = ?, at = ?, retry = 0 WHERE scan_id = ?",
-                (reject.code, reject.message, instant_text(now), scan_id),
+                "UPDATE parked SET code = ?, message = ?, at = ?, retry = 0 WHERE seq = ?",
+                (reject.code, reject.message, instant_text(now), each.seq),
             )
         else:
-            tx.journal.execute("DELETE FROM parked WHERE scan_id = ?", (scan_id,))
+            tx.journal.execute("DELETE FROM parked WHERE seq = ?", (each.seq,))
 
 
 def _scan(journal: sqlite3.Connection, scan_id: str) -> Scan | None:
@@ -149,14 +152,47 @@ def given_seq(journal: sqlite3.Connection) -> int:
     return _seq(journal, "given_seq")
 
 
+def pusher_token(journal: sqlite3.Connection) -> str | None:
+    """Return the digest of the token by which the CRM is known that pushes here; None: none ever has."""
+    return _kept(journal, "pusher")
+
+
+def followed_seq(journal: sqlite3.Connection) -> int:
+    """Return the seq up to which that CRM has every row, or was given it: what it says that it has can be no more."""
+    return max(_seq(journal, "followed_seq"), acked_seq(journal))
+
+
+def note_pusher(tx: Tx, token: str) -> None:
+    """Keep by which token the CRM is known that pushes; to another than before nothing was given yet."""
+    if token != pusher_token(tx.journal):
+        _keep(tx, "pusher", token)
+        _keep(tx, "followed_seq", "0")
+
+
 def note_given(tx: Tx, seq: int) -> None:
-    """Note that rows up to `seq` are about to be given to a CRM which reads scans here."""
+    """Note that a row, the highest of some, is about to be given to a CRM which reads scans here."""
     _raise_seq(tx, "given_seq", seq)
 
 
-def _seq(journal: sqlite3.Connection, key: str) -> int:
+def note_followed(tx: Tx, after_seq: int, last_seq: int) -> None:
+    """Note that all rows after a seq and up to another are about to be given to the CRM that pushes."""
+    if after_seq <= followed_seq(tx.journal):  # else there is a gap before them
+        _raise_seq(tx, "followed_seq", last_seq)
+
+
+def _kept(journal: sqlite3.Connection, key: str) -> str | None:
     row = journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return int(row[0]) if row else 0
+    return row[0] if row else None
+
+
+def _keep(tx: Tx, key: str, value: str) -> None:
+    tx.journal.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+    )
+
+
+def _seq(journal: sqlite3.Connection, key: str) -> int:
+    return int(_kept(journal, key) or 0)
 
 
 def _raise_seq(tx: Tx, key: str, seq: int) -> None:

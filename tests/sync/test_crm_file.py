@@ -99,7 +99,16 @@ async def open_box(folder: Path, *, skip_bad: bool = False) -> AsyncIterator[Box
     async with open_store(folder / "data", Identity("d-1", KEY), clock.now, defects.append) as store:
         puller = Puller(store, clock.now, health, host, accept)
         engine = SyncEngine(
-            store, crm, puller, host, health, clock.now, sync_now=sync_now, accept=accept, sleep=sleeper
+            store,
+            crm,
+            puller,
+            host,
+            health,
+            clock.now,
+            sync_now=sync_now,
+            accept=accept,
+            sleep=sleeper,
+            period_s=0.0,
         )
         lane = Lane(LaneSettings(id="north-1", repeat_s=0), "en", store, clock, Hub())
         yield Box(folder, store, crm, engine, lane, health, host, sleeper, sync_now, notes)

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.cutting import MAX_LINE_BYTES, MOST_BLANK, whole_lines
+from sync.cutting import MAX_LINE_BYTES, MOST_BLANK, MOST_EMPTY, Unpacker, whole_lines
 from sync.errors import BadFeed
 from sync.lines import parse_line
 from sync.wire import CursorLine, TicketsLine
@@ -76,6 +77,29 @@ async def test_a_packed_feed_may_have_several_members() -> None:
 async def test_what_follows_a_packed_feed_is_refused() -> None:
     with pytest.raises(BadFeed, match="packing is broken"):
         await packed_lines_of(gzip.compress(b"{}\n") + b"and more")
+
+
+NOTHING = gzip.compress(b"")
+
+
+async def test_a_packed_feed_may_have_members_that_hold_nothing_but_not_without_end() -> None:
+    few, one = NOTHING * MOST_EMPTY, gzip.compress(b"{}\n")
+    assert await packed_lines_of(few + one + few, one) == [b"{}", b"{}"]
+    for more in (few + NOTHING, one + few + NOTHING):
+        with pytest.raises(BadFeed, match=f"more than {MOST_EMPTY} gzip members in a row hold nothing"):
+            await packed_lines_of(more)
+
+
+def test_the_rest_of_a_long_chunk_is_not_copied_for_each_small_member() -> None:
+    """Else the time grows with the square of its length: 10 s for 4 MiB."""
+    chunk = gzip.compress(b" ") * 10_000
+    tracemalloc.start()
+    try:
+        assert sum(len(part) for part in Unpacker(1024).unpack(chunk)) == 10_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000, "beside the chunk itself, of 210 kB"
 
 
 async def test_a_feed_that_ends_inside_a_line_is_cut() -> None:

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from edge.store.outbox import NotParked, drop_parked, parked_scans, retry_parked
 from sync import upload
 from tests.sync.book import Book, everything
-from tests.sync.rig import START, Rig, ScriptedCrm, open_rig, served
+from tests.sync.rig import Rig, ScriptedCrm, open_rig, served
+from tests.sync.scanned import Scans, acked, record, seqs
 
-Scans = list[dict[str, Any]]
 CONFLICT: dict[str, Any] = {
     "scan_id": "s-2",
     "ticket_id": "T-1",
@@ -22,23 +21,6 @@ CONFLICT: dict[str, Any] = {
         {"scan_id": "s-2", "device": "d-2", "checkpoint": None, "at": "2026-05-01T18:01:00Z"},
     ],
 }
-
-
-async def record(rig: Rig, count: int) -> None:
-    for number in range(1, count + 1):
-        await rig.offer(number, f"s-{number}")
-
-
-def seqs(scans: Scans) -> list[int]:
-    return [scan["seq"] for scan in scans]
-
-
-async def acked(rig: Rig) -> int:
-    return (await rig.store.backlog()).acked_seq
-
-
-async def parked(rig: Rig) -> list[tuple[Any, ...]]:
-    return await rig.store.read(lambda tx: tx.journal.execute("SELECT seq, scan_id, code FROM parked").fetchall())
 
 
 async def test_scans_are_sent_in_order_and_as_they_come(rig: Rig) -> None:
@@ -103,96 +85,6 @@ async def test_a_partial_ack_has_the_rest_sent_again(rig: Rig) -> None:
     assert rig.sleeper.delays == []
 
 
-async def test_rejected_scans_are_parked_and_the_next_go_on(rig: Rig) -> None:
-    def judge(scans: Scans) -> dict[str, Any]:
-        bad = [scan["scan_id"] for scan in scans if scan["seq"] == 2]
-        return {
-            "acked": scans[-1]["seq"],
-            "rejected": [{"scan_id": each, "code": "invalid", "message": "at: too old"} for each in bad],
-        }
-
-    rig.crm.on_scans = judge
-    await record(rig, 3)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 3)
-        await rig.offer(4)
-        await rig.until(lambda: rig.acked == 4)
-    assert await parked(rig) == [(2, "s-2", "invalid")]
-    assert seqs(rig.crm.got) == [1, 2, 3, 4]
-    assert (await rig.store.backlog()).parked == 1
-
-
-def refusing(rig: Rig, *bad: str) -> None:
-    """Have the CRM take all scans but these."""
-
-    def judge(scans: Scans) -> dict[str, Any]:
-        refused = [scan["scan_id"] for scan in scans if scan["scan_id"] in bad]
-        answers = [{"scan_id": each, "code": "invalid", "message": f"try {len(rig.crm.got)}"} for each in refused]
-        return {"acked": max(scan["seq"] for scan in scans), "rejected": answers}
-
-    rig.crm.on_scans = judge
-
-
-async def test_a_parked_scan_is_sent_again_when_asked(rig: Rig) -> None:
-    refusing(rig, "s-1", "s-2")
-    await record(rig, 3)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 3)
-        refusing(rig, "s-2")
-        assert await rig.store.write(lambda tx: retry_parked(tx, None)) == 2
-        await rig.until(lambda: len(rig.crm.got) == 5)
-        await rig.offer(4, "s-4")
-        await rig.until(lambda: rig.acked == 4)
-    assert [scan["scan_id"] for scan in rig.crm.got] == ["s-1", "s-2", "s-3", "s-1", "s-2", "s-4"]
-    (left,) = await rig.store.read(lambda tx: parked_scans(tx.journal))
-    assert (left.scan_id, left.message, left.retry, left.body["code"]) == ("s-2", "try 3", False, "CODE-2")
-
-
-async def test_a_dropped_scan_keeps_its_reason_and_is_never_sent(rig: Rig) -> None:
-    refusing(rig, "s-2")
-    await record(rig, 3)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 3)
-        await rig.store.write(lambda tx: drop_parked(tx, "s-2", "a test before the doors", START))
-        with pytest.raises(NotParked, match="no parked scan s-2"):
-            await rig.store.write(lambda tx: drop_parked(tx, "s-2", "again", START))
-        with pytest.raises(NotParked):
-            await rig.store.write(lambda tx: retry_parked(tx, "s-2"))
-        assert await rig.store.write(lambda tx: retry_parked(tx, None)) == 0
-    assert (await rig.store.backlog()).parked == 0
-    dropped = await rig.store.read(lambda tx: tx.journal.execute("SELECT seq, reason FROM dropped").fetchall())
-    assert dropped == [(2, "a test before the doors")]
-    assert len(await rig.store.scans_after(0, 10)) == 3
-
-
-async def test_a_parked_scan_of_the_release_before_has_its_body_from_the_journal(rig: Rig) -> None:
-    refusing(rig, "s-1")
-    await record(rig, 1)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 1)
-        await rig.store.write(lambda tx: tx.journal.execute("UPDATE parked SET body = NULL"))
-        refusing(rig)
-        await rig.store.write(lambda tx: retry_parked(tx, "s-1"))
-        await rig.until(lambda: len(rig.crm.got) == 2)
-    assert rig.crm.got[0] == rig.crm.got[1]
-
-
-@pytest.mark.parametrize("status", [400, 409, 413, 422])
-async def test_a_scan_for_which_the_crm_refuses_the_whole_request_is_parked_too(rig: Rig, status: int) -> None:
-    def judge(scans: Scans) -> dict[str, Any] | web.Response:
-        if any(scan["scan_id"] == "s-3" for scan in scans):
-            return web.json_response({"error": {"code": "bad", "message": "seat: not known"}}, status=status)
-        return rig.crm.take_all(scans)
-
-    rig.crm.on_scans = judge
-    await record(rig, 6)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 6)
-    (left,) = await rig.store.read(lambda tx: parked_scans(tx.journal))
-    assert (left.scan_id, left.code) == ("s-3", f"http_{status}")
-    assert left.message == f"/gate/v1/scans: {status}: seat: not known"
-
-
 async def test_a_crm_that_acks_nothing_is_asked_again_with_growing_delays(rig: Rig) -> None:
     rig.crm.on_scans = lambda _: {"acked": 0}
     await record(rig, 4)
@@ -200,7 +92,7 @@ async def test_a_crm_that_acks_nothing_is_asked_again_with_growing_delays(rig: R
     async with rig.running("scans"):
         await rig.until(lambda: len(rig.sleeper.delays) == 4)
     assert await acked(rig) == 0
-    assert seqs(rig.crm.got) == [1, 2, 3, 4] * 4
+    assert seqs(rig.crm.got) == [1, 2, 3, 4, 1, 2, 1, 1], "and ever fewer, from what was sent"
     assert rig.sleeper.delays[3] >= 4
 
 
@@ -212,17 +104,6 @@ async def test_a_crm_that_acks_too_much_is_believed_for_what_was_sent(rig: Rig) 
         await rig.offer(3)
         await rig.until(lambda: rig.acked == 3)
     assert seqs(rig.crm.got) == [1, 2, 3]
-
-
-async def test_rejects_of_scans_that_were_never_sent_are_ignored(rig: Rig) -> None:
-    rig.crm.on_scans = lambda scans: {
-        "acked": scans[-1]["seq"],
-        "rejected": [{"scan_id": "s-999", "code": "x" * 500, "message": "y" * 5000}],
-    }
-    await record(rig, 1)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 1)
-    assert await parked(rig) == []
 
 
 @pytest.mark.parametrize(
@@ -257,44 +138,12 @@ async def test_a_conflict_is_shown_once_whichever_way_it_comes(rig: Rig, book: B
 
 
 async def test_a_conflict_before_a_cut_is_not_lost(rig: Rig, book: Book) -> None:
-    rig.crm.answers(everything(1, book=book), [{"kind": "conflict", **CONFLICT}, b'{"kind"'])
+    """It comes again with the cursor behind it."""
+    conflict = {"kind": "conflict", **CONFLICT}
+    rig.crm.answers(everything(1, book=book), [conflict, b'{"kind"'], [conflict, book.cursor("k-2")])
     async with rig.running():
-        await rig.until(lambda: bool(rig.host.shown))
-    assert rig.host.shown[0].ticket_id == "T-1"
-
-
-async def test_a_parked_scan_at_which_the_crm_fails_again_is_in_nobodys_way(rig: Rig) -> None:
-    rig.sleeper.naps = 0  # what failed is left alone for ever
-    refusing(rig, "s-1")
-    await record(rig, 1)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 1)
-
-        def judge(scans: Scans) -> dict[str, Any] | web.Response:
-            failing = any(scan["scan_id"] == "s-1" for scan in scans)
-            return web.Response(status=500) if failing else rig.crm.take_all(scans)
-
-        rig.crm.on_scans = judge
-        await rig.store.write(lambda tx: retry_parked(tx, None))
-        await rig.until(lambda: len(rig.sleeper.delays) == 1)
-        await rig.offer(2, "s-2")
-        await rig.until(lambda: rig.acked == 2)
-        await rig.offer(3, "s-3")
-        await rig.until(lambda: rig.acked == 3)
-    assert [scan["scan_id"] for scan in rig.crm.got] == ["s-1", "s-1", "s-2", "s-3"]
-
-
-async def test_parked_scans_go_again_after_those_that_are_new(rig: Rig) -> None:
-    refusing(rig, "s-1")
-    await record(rig, 1)
-    async with rig.running("scans"):
-        await rig.until(lambda: rig.acked == 1)
-    refusing(rig)
-    await rig.store.write(lambda tx: retry_parked(tx, None))
-    await rig.offer(2, "s-2")
-    async with rig.running("scans"):
-        await rig.until(lambda: len(rig.crm.got) == 3)
-    assert [scan["scan_id"] for scan in rig.crm.got] == ["s-1", "s-2", "s-1"]
+        await rig.until_at("k-2")
+    assert [each.ticket_id for each in rig.host.shown] == ["T-1"]
 
 
 @pytest.mark.parametrize(("every_s", "known"), [(0.0, [0, 4, 8]), (math.inf, [0, 0, 0])])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from sync.cutting import MOST_EMPTY
 from sync.errors import LinkDown
 from sync.url_source import UrlSource
 from tests.sync.certificates import an_impostor, tls_of_localhost
@@ -195,6 +196,10 @@ TROUBLES: dict[str, tuple[Answer, str]] = {
     "unasked packing": (a_file(LIST, **{"Content-Encoding": "br"}), "packed as br, which was not offered"),
     "broken packing": (a_file(b"code\n", **{"Content-Encoding": "gzip"}), "its packing is broken"),
     "cut packing": (a_file(gzip.compress(LIST)[:-9], **{"Content-Encoding": "gzip"}), "cut off before its end"),
+    "packing of nothing": (
+        a_file(gzip.compress(b"") * (MOST_EMPTY + 1), **{"Content-Encoding": "gzip"}),
+        "hold nothing",
+    ),
     "bomb": (a_file(gzip.compress(bytes(MOST + 1)), **{"Content-Encoding": "gzip"}), f"longer than {MOST}"),
 }
 

@@ -153,6 +153,8 @@ async def open_gate(settings: Settings, on_defect: OnDefect) -> AsyncIterator[Op
         jobs |= {"changes": link.run_changes, "scans": link.run_scans, "heartbeat": link.run_heartbeat}
         jobs["audit"] = link.run_audit
         push = PushSink(puller, store)
+        if takes_pushes(box):
+            await push.resume()
         jobs["pushed list"] = partial(push.run, partial(takes_pushes, box))
         jobs["clock"] = partial(_watch_clock, clock)
         jobs["record probe"] = partial(_probe, box)

@@ -15,8 +15,9 @@ from sync.backoff import CANNOT_WRITE, FIRST_DELAY_S, UNWELL_DELAY_S, Backoff
 from sync.connector import Connector, Feed
 from sync.errors import Again, CursorExpired, LinkDown, TokenRefused
 from sync.host import Host
-from sync.patience import Patience
-from sync.pull import Mismatch, Puller
+from sync.patience import Patience, TooSoon
+from sync.promotion import Mismatch
+from sync.pull import Puller
 from sync.state import CrmHealth
 from sync.upload import Uploader
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 30
 """How long the CRM may hold a request for changes."""
+LEAST_PERIOD_S = 0.05
+"""From one request for changes to the next: with many changes each answer so has more of them."""
 HEARTBEAT_S = 30.0
 MOST_MENDS = 2
 """How often a list is mended range by range before it is pulled anew."""
@@ -47,7 +50,9 @@ class SyncEngine:
         sync_now: asyncio.Event,
         accept: asyncio.Event,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        period_s: float = LEAST_PERIOD_S,
     ) -> None:
+        """`period_s`: from one request for changes to the next, at least."""
         self._store = store
         self._connector = connector
         self._puller = puller
@@ -57,6 +62,7 @@ class SyncEngine:
         self._sync_now = sync_now
         self._accept = accept
         self._sleep = sleep
+        self.period_s = period_s
         self._uploader = Uploader(store, connector, host, now, token_refused=self._token_refused, sleep=sleep)
         self._mends = 0
         """How often in a row the list was mended and still differed."""
@@ -73,13 +79,11 @@ class SyncEngine:
         while True:
             try:
                 # A request that the CRM holds must not keep those waiting who ask for something now.
-                await unless_woken(self._pull(), [self._sync_now, self._accept, self._store.whitelist_damaged])
+                wakes = [self._sync_now, self._accept, self._store.whitelist_damaged, self._puller.wiped]
+                await unless_woken(self._pull(), wakes)
                 backoff.reset()
-            except CursorExpired as exc:
-                log.warning("changes: %s; pulling everything anew", exc)
-                self.patience.proved()
-                await self._puller.start_over()
-                await self._pause(backoff.next())
+            except (CursorExpired, TooSoon) as exc:
+                await self._pause(await self._have_all_pulled(exc, backoff.next()))
             except Mismatch as exc:
                 self._say("connected", self._unproven or str(exc))
                 delay_s = backoff.next() if await self._mend() else FIRST_DELAY_S
@@ -98,6 +102,7 @@ class SyncEngine:
                 self.patience.asked()
             self._sync_now.clear()
             self._store.whitelist_damaged.clear()
+            self._puller.wiped.clear()
             if self._store.data.held is None:
                 self._accept.clear()
 
@@ -108,34 +113,68 @@ class SyncEngine:
             if not self._puller.is_building():  # else a new list is to take its place, and would be given up for it
                 raise Mismatch(why)
         if self._accept.is_set() and self._store.data.held:
-            await self._puller.try_promote()
+            await self._puller.accept()
             self._say(self._health.state, self._unproven or self._health.error)
-        if self.patience.hopeless and self.patience.may_begin():
+        if self.patience.hopeless and self.patience.may_begin() and not self._is_coming:
             await self._begin_anew()
         cursor = await self._puller.cursor()
+        wipes = self._puller.wipes
         was_connected = self._health.state == "connected"
         if not was_connected:
             self._say("connecting", self._health.error)
         # A CRM that was away is asked for an answer at once, so that its return shows now and not when it has news; so
         # is one whose list waits for its last cursor to take its place (not for a person's word), or was mended.
-        unfinished = self._puller.is_building() and self._store.data.held is None
-        wait_s = WAIT_S if cursor and was_connected and not (self._mends or unfinished) else 0
+        wait_s = WAIT_S if cursor and was_connected and not (self._mends or self._is_coming) else 0
         total = await self._total() if cursor is None or self._puller.is_building() else None
-        if cursor is None:
-            self.patience.began()
-        asked_at = asyncio.get_running_loop().time()
+        asked_at, promotions = asyncio.get_running_loop().time(), self._puller.promotions
         async with self._connector.changes(cursor, wait_s) as feed:
-            await self._puller.apply(Feed(self._heard(feed.chunks), feed.encoding), whole=cursor is None, total=total)
+            heard = Feed(self._heard(feed.chunks), feed.encoding)
+            await self._puller.apply(heard, whole=cursor is None, total=total, begins=self._begins, wipes=wipes)
         self._mends = 0
-        if self._puller.matched:
+        if self._puller.proven or self._puller.promotions > promotions:
             self.patience.proved()
         if self._health.error is not None:
             self._say("connected", self._unproven)
-        quick = asyncio.get_running_loop().time() - asked_at < FIRST_DELAY_S
+        moved = self._puller.brought and await self._puller.cursor() != cursor
         returned = not was_connected and self._health.state == "connected"
-        if quick and not returned and await self._puller.cursor() == cursor:
-            # One that does not hold requests, or answers with nothing, must not be asked without pause.
-            await self._sleep(FIRST_DELAY_S)
+        await self._keep_pace(asked_at, moved=moved, returned=returned)
+
+    @property
+    def _is_coming(self) -> bool:
+        """A whole list is being pulled, and does not wait for a person."""
+        return self._puller.is_building() and self._store.data.held is None
+
+    async def _keep_pace(self, asked_at: float, *, moved: bool, returned: bool) -> None:
+        """Let time pass between two requests, most of all where nothing came: not every CRM holds them."""
+        if moved and self._puller.more:
+            return
+        period_s = self.period_s if moved or returned else FIRST_DELAY_S
+        left_s = asked_at + period_s - asyncio.get_running_loop().time()
+        if left_s > 0:
+            await self._sleep(left_s)
+
+    def _begins(self, asked: bool) -> None:
+        """Take note that a whole list begins.
+
+        Raises:
+            TooSoon: it was not asked for, and others have just been pulled.
+        """
+        if not asked:
+            self.patience.expired()
+            if not self.patience.may_begin():
+                raise TooSoon("the CRM sends everything without being asked for it")
+        self.patience.began()
+
+    async def _have_all_pulled(self, exc: CursorExpired | TooSoon, delay_s: float) -> float:
+        """Pull everything anew as the CRM wants it, or see to it later if that was done just now; return the delay."""
+        self.patience.expired()
+        if self.patience.may_begin():
+            log.warning("changes: %s; pulling everything anew", exc)
+            await self._puller.start_over()
+            return delay_s
+        why = f"{exc}; everything was pulled just now, and is pulled ever more seldom, or at once by brama sync now"
+        self._say("connected", self._unproven or why)
+        return max(delay_s, self.patience.rest_s)
 
     async def _total(self) -> int | None:
         """Ask how many tickets there are, for those who watch the list come; None: nobody says."""
@@ -161,18 +200,28 @@ class SyncEngine:
         """
         self._mends += 1
         try:
-            if not self.patience.hopeless and self._mends <= MOST_MENDS and await self._puller.heal(self._connector):
+            if not self.patience.hopeless and self._mends <= MOST_MENDS and await self._heal():
                 return True
         except (LinkDown, TokenRefused, *CANNOT_WRITE) as exc:
             log.warning("changes: the ranges that differ could not be pulled: %s", exc)
             return True  # the next answer shows whether they still do
-        if self._puller.is_building() and self.patience.rest_s is None:
+        if self._puller.is_building():
             self.patience.failed()
         if self.patience.may_begin():
             await self._begin_anew()
             return True
         await self._make_do()
         return False
+
+    async def _heal(self) -> bool:
+        healed = False
+
+        async def heal() -> None:
+            nonlocal healed
+            healed = await self._puller.heal(self._connector)
+
+        await unless_woken(heal(), [self._puller.wiped])  # which must not wait for a CRM that is slow to answer
+        return healed
 
     async def _begin_anew(self) -> None:
         log.warning("changes: pulling everything anew")
@@ -218,12 +267,8 @@ class SyncEngine:
         while True:
             for first in range(256):
                 started = asyncio.get_running_loop().time()
-                if not await self._puller.audit(first):
-                    # Where one part is not as it was left, others may not be.
-                    parts = 1 + sum([not await self._puller.audit(other) for other in range(256) if other != first])
-                    self._differs = (
-                        f"tickets were changed in the list here, and not by the CRM, in {parts} of 256 parts"
-                    )
+                if why := await self._puller.changed_behind(first):
+                    self._differs = why
                     self._sync_now.set()
                 took = asyncio.get_running_loop().time() - started
                 await self._sleep(max(AUDIT_EVERY_S, took * AUDIT_SHARE))
@@ -233,7 +278,7 @@ class SyncEngine:
         data = self._store.data
         if exc.revoked and (data.cursor is not None or data.tickets or self._puller.is_building()):
             log.error("this box was revoked: its ticket list is wiped, its journal kept")
-            await self._store.wipe_whitelist()
+            await self._puller.wipe()
             await self._store.write(lambda tx: _seal(tx, self._now()))
 
     async def _pause(self, delay_s: float, again: Again | None = None) -> None:

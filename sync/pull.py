@@ -10,24 +10,21 @@ import sqlite3
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from edge.core.hours import is_open
-from edge.core.model import EventStatus, Plan
 from edge.store.store import Store
 from edge.store.whitelist_writer import WhitelistSession
 from sync.apply import apply_change
 from sync.builder import open_builder
 from sync.connector import Connector, Feed
-from sync.cutting import whole_lines
-from sync.errors import BadFeed
 from sync.heal import heal_list
 from sync.host import Host, tell_conflicts
 from sync.lines import parsed
-from sync.state import CrmHealth, Progress
+from sync.promotion import Promotion, check, ended
+from sync.state import CrmHealth, Pace, Progress
+from sync.target import Target, open_live
 from sync.wire import ConflictLine, CursorLine, ResetLine
 
 MOST_CONFLICT_BYTES = 64 * 1024
@@ -35,29 +32,12 @@ MOST_CONFLICT_BYTES = 64 * 1024
 _RESET = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"kind"\s*:\s*"reset"')
 
 
-class Target(Protocol):
-    """Where a feed goes; `unknown` counts what this release does not know in lines that it kept for itself."""
+Begins = Callable[[bool], None]
+"""Hears that a whole list begins, and whether it was asked for; raises where it is not to be taken."""
 
-    @property
-    def session(self) -> WhitelistSession:
-        """What the lines that `lines` yields are applied to."""
 
-    @property
-    def number(self) -> int:
-        """Lines so far."""
-
-    @property
-    def unknown(self) -> int:
-        """Fields and columns so far that were skipped in lines that `lines` did not yield."""
-
-    def lines(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield those lines that the caller must apply, each at its place."""
-
-    async def start_over(self) -> None:
-        """Have what follows build a new list from nothing."""
-
-    async def close(self) -> None:
-        """Close the list whole, after the feed's end."""
+def _may_begin(_asked: bool) -> None:
+    """Take each list that comes."""
 
 
 class Puller:
@@ -77,12 +57,23 @@ class Puller:
         self._health = health
         self._host = host
         self._lock = asyncio.Lock()
-        self._accept = accept
+        self._promotion = Promotion(store, now, health, host, accept)
         self._monotonic = monotonic
-        self.promotions = 0
+        self.proven = False
+        """By the last cursor of the last feed the list has the CRM's fingerprint; not so where it names none."""
+        self.brought = False
+        """The last feed had more in it than cursors."""
+        self.more = False
+        """More is to follow the last feed at once, as it said itself."""
+        self.wiped = asyncio.Event()
+        """Set when the lists are wiped: what was asked for before is given up."""
+        self.wipes = 0
+        """How often that was done since the start."""
+
+    @property
+    def promotions(self) -> int:
         """How often a new list has taken its place since the start."""
-        self.matched = False
-        """The list was what the CRM vouches for, at the last cursor at which that was asked."""
+        return self._promotion.count
 
     def tell(self, error: str | None, note: str | None = None, *, heard: bool = True) -> None:
         """Show what is amiss with what a CRM pushes; `heard`: it has just been heard of."""
@@ -115,27 +106,43 @@ class Puller:
 
     async def cursor(self) -> str | None:
         """Return where the next feed must go on from: that of the list being built, where there is one."""
-        async with self._store.session(building=self.is_building()) as session:
+        async with self._lock, self._store.session(building=self.is_building()) as session:
             return session.cursor
 
-    async def apply(self, feed: Feed, *, whole: bool = False, total: int | None = None) -> int:
+    async def apply(
+        self,
+        feed: Feed,
+        *,
+        whole: bool = False,
+        total: int | None = None,
+        begins: Begins = _may_begin,
+        wipes: int | None = None,
+    ) -> int:
         """Apply one feed and return its number of lines; `whole`: it was asked for from the beginning. One at a time.
 
-        `total` is how many tickets the whole list has, where that is known.
+        `total` is how many tickets the whole list has, where that is known; `begins` hears of each list that begins.
+        `wipes` is what `self.wipes` was when it was asked for: after another wipe nothing is applied.
 
         Raises:
             BadFeed: a line that breaks the contract, or a list that is not the one that the CRM vouches for; what was
                 applied with an earlier cursor stays.
         """
+        self.proven = self.brought = self.more = False
         first = await anext(feed.chunks, None)  # which the CRM may hold back: nobody need wait for that
         if first is None:
             return 0
         async with self._lock:
-            building = whole or self.is_building() or _begins_with_reset(first, feed)
-            return await self._apply(Feed(_from(first, feed.chunks), feed.encoding), total, building=building)
+            if wipes not in (None, self.wipes):
+                return 0
+            begun = whole or _begins_with_reset(first, feed)
+            if begun:
+                begins(whole)
+            building = begun or self.is_building()
+            resumed = Feed(_from(first, feed.chunks), feed.encoding)
+            return await self._apply(resumed, total, _Resets(begins, heard=not begun), building=building)
 
-    async def _apply(self, feed: Feed, total: int | None, *, building: bool) -> int:
-        finished, conflicts, held = False, list[ConflictLine](), 0
+    async def _apply(self, feed: Feed, total: int | None, resets: "_Resets", *, building: bool) -> int:
+        finished, conflicts, held, idle = False, list[ConflictLine](), 0, 0
         try:
             async with self._target(feed, building=building) as target:
                 pace = Pace(total, target.session.fingerprint.count, self._monotonic())
@@ -144,21 +151,24 @@ class Puller:
                     self._health.unknown += 1 if line is None else line.unknown_fields()
                     match line:
                         case None:
-                            pass
+                            idle += 1
                         case ResetLine():
                             finished = False
-                            self._store.hold(None)
+                            idle += 1
+                            resets.hear()
+                            self._promotion.drop_held()
                             await target.start_over()
                             pace = Pace(total, 0, self._monotonic())
                         case CursorLine():
                             await self._tell(conflicts)  # first: once the cursor is kept they do not come again
-                            await target.session.commit(line.cursor, self._now(), **self._store.owner.mark())
-                            finished = not line.more
+                            marks = self._store.owner.mark() | ended(line)
+                            await target.session.commit(line.cursor, self._now(), **marks)
+                            finished, self.more = not line.more, line.more
+                            idle += 1
+                            self.brought = target.number > idle
                             self._show_progress(pace, target.session.fingerprint.count)
                             if finished:
-                                self.matched = False
-                                _check(target.session, line)
-                                self.matched = True
+                                self._compare(target.session, line)
                         case ConflictLine():
                             conflicts.append(line)
                             held += len(raw)
@@ -175,9 +185,14 @@ class Puller:
                 await self._store.give_up_damaged(exc, building=True)
             raise
         if finished and self.is_building():
-            await self.try_promote()
+            await self._promotion.attempt()
         self._host.changed()
         return target.number
+
+    def _compare(self, session: WhitelistSession, line: CursorLine) -> None:
+        self.proven = False
+        check(session, line.tickets, line.fingerprint)
+        self.proven = line.fingerprint is not None
 
     async def _tell(self, conflicts: list[ConflictLine]) -> None:
         """Keep and show conflicts, and empty the list of them."""
@@ -187,7 +202,7 @@ class Puller:
     def _target(self, feed: Feed, *, building: bool) -> AbstractAsyncContextManager[Target]:
         if building:
             return open_builder(self._store.building_path, feed.encoding)
-        return _open_live(self._store, feed)
+        return open_live(self._store, feed)
 
     def _show_progress(self, pace: "Pace", count: int) -> None:
         self._health.progress = pace.at(count, self._monotonic()) if self.is_building() else None
@@ -197,7 +212,7 @@ class Puller:
         """Have the next feed asked for from the beginning, into a new file; the list in use serves on."""
         async with self._lock:
             self._store.discard_building()
-            self._store.hold(None)
+            self._promotion.drop_held()
             async with self._store.session(building=True):
                 pass
 
@@ -205,7 +220,7 @@ class Puller:
         """Give up the list that is being built, and go on with the one in use, from its own cursor."""
         async with self._lock:
             self._store.discard_building()
-            self._store.hold(None)
+            self._promotion.drop_held()
             self._health.progress = None
         self._host.changed()
 
@@ -216,106 +231,81 @@ class Puller:
             LinkDown, TokenRefused: the CRM was lost over it; the ranges already pulled stay.
         """
         async with self._lock, self._store.session(building=self.is_building()) as session:
+            if session.cursor is None:  # it was wiped or lost meanwhile, and there is nothing to mend
+                return False
             healed = await heal_list(session, connector)
         self._host.changed()
         return healed
+
+    async def wipe(self) -> None:
+        """Give up both lists, as this box was revoked, and whatever is on its way to them."""
+        self.wiped.set()  # or whatever is being applied would keep the lists for as long as it comes
+        async with self._lock:
+            try:
+                await self._store.wipe_whitelist()
+            finally:
+                self.wipes += 1
+            self._health.progress = None
+        self._host.changed()
 
     async def audit(self, first: int) -> bool:
         """Count the rows under one first byte of the lookup in the list in use; False: it is not as it was applied."""
         async with self._lock, self._store.session(building=False) as session:
             return await session.audit(first)
 
-    async def try_promote(self) -> None:
-        """Put the built list in place, unless it is so small that a person must look first."""
-        async with self._store.session(building=True) as session:
-            count = session.fingerprint.count
-        why = None if self._accept.is_set() else await self._doubt(count)
-        if why is None:
-            await self._store.promote()
-            self.promotions += 1
-            self._accept.clear()
-            self._health.progress = None
-        self._store.hold(why)
-        self._host.changed()
+    async def changed_behind(self, first: int) -> str | None:
+        """Count the rows under one first byte, and where they are not as applied all others; say in how many parts.
 
-    async def _doubt(self, new_count: int) -> str | None:
-        old = self._store.data.tickets
-        if old == 0 or new_count * 2 >= old:
-            return None
-        plan = await self._store.read(lambda tx: tx.plan)
-        if not _anything_open(plan, self._now()):
-            return None
-        return (
-            f"a new list of {new_count} tickets is held back, since the one in use has {old} and a checkpoint is open;"
-            " run brama sync accept if that is right"
-        )
+        None: it is as it was applied, or another list has taken its place meanwhile, and that one is.
+        """
+        parts, number = 0, self.promotions
+        for part in (first, *(other for other in range(256) if other != first)):
+            sound = await self.audit(part)
+            if number != self.promotions:  # what was found is of a list that is no more
+                parts, number = 0, self.promotions
+            parts += not sound
+            if part == first and sound:
+                return None
+        return f"tickets were changed in the list here, and not by the CRM, in {parts} of 256 parts" if parts else None
 
+    async def accept(self) -> None:
+        """Let a held list take its place if a person has said so."""
+        async with self._lock:
+            await self._promotion.settle()
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """From where and when a list is pulled on, by which its progress is told; `began_s` is monotonic."""
+    async def judge_again(self) -> None:
+        """Judge a list that had ended before a restart: it takes its place, or is held.
 
-    total: int | None
-    had: int
-    began_s: float
+        Raises:
+            Mismatch: it is not the one that the CRM vouched for.
+        """
+        async with self._lock:
+            await self._promotion.judge_again()
 
-    def at(self, count: int, now_s: float) -> Progress:
-        """Return how far it is with `count` tickets."""
-        per_s = (count - self.had) / max(now_s - self.began_s, 1e-3)
-        left_s = max(0, self.total - count) / per_s if self.total is not None and per_s > 0 else None
-        return Progress(count, self.total, round(per_s, 1), None if left_s is None else round(left_s, 1))
+    async def difference(self) -> str | None:
+        """Return what was kept of how the list in use differs from the CRM's."""
+        async with self._lock, self._store.session(building=False) as session:
+            return session.meta("differs") or None
 
-
-class Mismatch(BadFeed):
-    """Gate and CRM do not hold the same list."""
+    async def keep_difference(self, what: str | None, number: int) -> None:
+        """Keep with the list in use how it differs; nothing, if it is no more the one of this number, by promotions."""
+        async with self._lock, self._store.session(building=False) as session:
+            if number == self.promotions and (session.meta("differs") or None) != what:
+                await session.commit(None, None, differs=what or "")
 
 
-class _Live:
-    """The list in use, to which changes are applied in this process."""
+@dataclass(slots=True)
+class _Resets:
+    """Tells of each list that begins within one feed, but of the first only if nobody was told of it before it came."""
 
-    unknown = 0
-    """Every line is yielded."""
+    begins: Begins
+    heard: bool
 
-    def __init__(self, store: Store, feed: Feed, stack: AsyncExitStack, session: WhitelistSession) -> None:
-        self._store = store
-        self._feed = feed
-        self._stack = stack
-        self.session = session
-        self.number = 0
-
-    async def lines(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for raw in whole_lines(chunks, self._feed.encoding):
-            self.number += 1
-            yield raw
-
-    async def start_over(self) -> None:
-        await self._stack.aclose()
-        self._store.discard_building()
-        self.session = await self._stack.enter_async_context(self._store.session(building=True))
-
-    async def close(self) -> None:
-        await self._stack.aclose()
-
-
-@asynccontextmanager
-async def _open_live(store: Store, feed: Feed) -> AsyncIterator[_Live]:
-    async with AsyncExitStack() as stack:
-        yield _Live(store, feed, stack, await stack.enter_async_context(store.session(building=False)))
-
-
-def _check(session: WhitelistSession, line: CursorLine) -> None:
-    """Compare count and fingerprint with the CRM's.
-
-    Raises:
-        Mismatch: they differ.
-    """
-    mine = session.fingerprint
-    if line.fingerprint in (None, mine.hex()) and line.tickets in (None, mine.count):
-        return
-    raise Mismatch(
-        f"the ticket list here ({mine.count}, {mine.hex()}) is not the CRM's ({line.tickets}, {line.fingerprint});"
-        " looking where they differ"
-    )
+    def hear(self) -> None:
+        """Take note of a reset."""
+        if self.heard:
+            self.begins(False)
+        self.heard = True
 
 
 def _begins_with_reset(first: bytes, feed: Feed) -> bool:
@@ -332,11 +322,3 @@ async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes
     yield first
     async for chunk in rest:
         yield chunk
-
-
-def _anything_open(plan: Plan, now: datetime) -> bool:
-    return any(
-        is_open(each.hours, now)
-        for each in plan.checkpoints.values()
-        if each.event in plan.events and plan.events[each.event].status is EventStatus.CONFIRMED
-    )

@@ -5,30 +5,31 @@ it wants; and the CRM says what it has by where it reads on (docs/adr/0020).
 """
 
 import asyncio
-import sqlite3
+import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
 
-from edge.store.database import NewerSchema
-from edge.store.outbox import acked_seq, acknowledge, given_seq, note_given
+from edge.store.outbox import note_pusher
 from edge.store.store import Store
-from edge.store.tx import Tx
-from edge.store.writer import CannotRecord
+from sync.backoff import CANNOT_WRITE
 from sync.connector import Feed
 from sync.errors import BadFeed, LinkDown
-from sync.pull import Mismatch, Puller
+from sync.promotion import Mismatch
+from sync.pull import Puller
 from sync.push_body import PacedBody, PushRefused, after, begins_with_reset, head_of
+from sync.push_scans import note_reading, place_of_crm
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 30.0
 """How long a body may keep the gate waiting: a sender that is gone must not keep the next one out."""
 QUIET_S = 300.0
 """A CRM that pushes should read scans far more often than this."""
 AUDIT_EVERY_S = 1.0
-CANNOT_WRITE = (sqlite3.Error, OSError, NewerSchema, CannotRecord)
-"""The box's own disk is at fault."""
 _SILENT = f"nothing was pushed here and no scan read for {QUIET_S / 60:.0f} minutes; see whether the CRM runs"
 _ANEW = "push the whole list anew, which begins with reset"
 _GOING_ON = (
@@ -86,6 +87,15 @@ class Outcome:
     refusal: PushRefused | BadFeed | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """How the list in use, which is that of this number by promotions, is not the CRM's; `counted`: rows were."""
+
+    number: int
+    why: str
+    counted: bool
+
+
 class PushSink:
     """Takes bodies of feed lines, one at a time, and what the CRM that sends them says by reading scans."""
 
@@ -104,10 +114,23 @@ class PushSink:
         self._monotonic = monotonic
         self._sleep = sleep
         self._busy = False
-        self._differs: tuple[int, str] | None = None
-        """The number of the list in use, by promotions, and how it is not the CRM's."""
+        self._differs: _Difference | None = None
         self._trouble: str | None = None
         """What became of the last push."""
+        self._astray: str | None = None
+        """Why the CRM cannot have the scans that it says it has."""
+
+    async def resume(self) -> None:
+        """Take up, at the start, what was held or wanted anew before it; a disk at fault is logged and no more."""
+        try:
+            if kept := await self._puller.difference():
+                self._differs = _Difference(self._puller.promotions, *json.loads(kept))
+            await self._puller.judge_again()
+        except Mismatch as exc:
+            await self._differing(exc)
+        except CANNOT_WRITE as exc:
+            log.warning("the list that was pushed before the start cannot be looked at: %s", exc)
+        self._puller.tell(self._amiss(), heard=False)
 
     # --- changes in -------------------------------------------------------------------------------------------------
 
@@ -132,10 +155,8 @@ class PushSink:
         lines = 0
         refusal: PushRefused | BadFeed | None = None
         try:
-            lines = await self._apply(body, since)
-            if lines:
-                await self._store.write(lambda tx: _note_crm(tx, by.token))
-            self._trouble = None
+            if lines := await self._apply(body, since):
+                await self._taken(by)
         except Mismatch as exc:
             refusal = await self._differing(exc)
         except (PushRefused, BadFeed) as exc:
@@ -150,9 +171,21 @@ class PushSink:
         finally:
             self._puller.rest()
             self._puller.tell(self._amiss(), f"changes are pushed here by {by.address}")
+            await self._puller.accept()  # a person may have said so meanwhile, of a list that is held still
         if lines and self.wanted and not self._puller.is_building():
             refusal = WholeListWanted(self.wanted)
         return Outcome(lines, await self._standing(), refusal)
+
+    async def _taken(self, by: Caller) -> None:
+        """Note what a push says that was taken whole: who the CRM is, and maybe that the list is its own again."""
+        if (token := by.token) is not None:
+            await self._store.write(lambda tx: note_pusher(tx, token))
+        self._trouble = None
+        if self.wanted and self._differs and not self._differs.counted and self._is_proven():
+            await self._note_difference(None)
+
+    def _is_proven(self) -> bool:
+        return self._puller.proven and not self._puller.is_building()
 
     async def _apply(self, body: PacedBody, since: str | None) -> int:
         head = await head_of(body)
@@ -194,18 +227,29 @@ class PushSink:
             await self._puller.give_up_new()
             self._trouble = f"what was pushed was refused: {sums}"
         else:
-            self._differs = (self._puller.promotions, sums)
+            # Whoever changed rows here may have changed what no sum covers: no cursor line takes that back.
+            counted = self.wanted is not None and self._differs is not None and self._differs.counted
+            await self._note_difference(sums, counted=counted)
         return Differs(f"fingerprint: {sums}; {_ANEW}")
 
     @property
     def wanted(self) -> str | None:
         """Why the whole list is wanted anew; None: it is not."""
-        if self._differs is None or self._differs[0] != self._puller.promotions:
+        if self._differs is None or self._differs.number != self._puller.promotions:
             return None
-        return f"{self._differs[1]}; {_ANEW}"
+        return f"{self._differs.why}; {_ANEW}"
+
+    async def _note_difference(self, why: str | None, *, counted: bool = False) -> None:
+        """Keep how the list in use is not the CRM's, over a restart too if the disk takes it; None: it is."""
+        number = self._puller.promotions
+        self._differs = _Difference(number, why, counted) if why else None
+        try:
+            await self._puller.keep_difference(json.dumps([why, counted]) if why else None, number)
+        except CANNOT_WRITE as exc:
+            log.warning("how the ticket list differs cannot be kept: %s", exc)
 
     def _amiss(self) -> str | None:
-        return self.wanted or self._trouble or self._unfinished()
+        return self.wanted or self._trouble or self._unfinished() or self._astray
 
     async def _standing(self) -> Standing:
         cursor, data = await self._cursor(), self._store.data
@@ -214,13 +258,8 @@ class PushSink:
 
     async def accept(self) -> None:
         """Let a held list take its place, as a person has said; one that is being added to does so when that ends."""
-        if self._busy or self._store.data.held is None:
-            return
-        self._busy = True
-        try:
-            await self._puller.try_promote()
-        finally:
-            self._busy = False
+        if not self._busy:
+            await self._puller.accept()
 
     # --- scans out --------------------------------------------------------------------------------------------------
 
@@ -233,20 +272,12 @@ class PushSink:
         Raises:
             CannotRecord: the disk takes nothing; nothing was acknowledged.
         """
-        if by.token is None or by.token != await self._store.read(lambda tx: _kept(tx, "pusher")):
+        place = await place_of_crm(self._store)
+        if by.token is None or by.token != place.token:
             return False
+        self._astray = place.astray(after_seq)
         self._puller.tell(self._amiss())
-        given, acked = await self._store.read(lambda tx: (given_seq(tx.journal), acked_seq(tx.journal)))
-        has = min(after_seq, given)
-        if has <= acked and last_seq <= given:
-            return False
-
-        def job(tx: Tx) -> None:
-            acknowledge(tx, has, (), now)
-            note_given(tx, last_seq)
-
-        await self._store.write(job)
-        return has > acked
+        return await note_reading(self._store, place, after_seq, last_seq, now)
 
     # --- the list itself --------------------------------------------------------------------------------------------
 
@@ -261,25 +292,6 @@ class PushSink:
                 if not is_on():
                     continue
                 self._puller.note_silence(QUIET_S, _SILENT)
-                if not await self._puller.audit(first):
-                    parts = 1 + sum([not await self._puller.audit(other) for other in range(256) if other != first])
-                    why = f"tickets were changed in the list here, and not by the CRM, in {parts} of 256 parts"
-                    self._differs = (self._puller.promotions, why)
-                    self._puller.tell(self.wanted, heard=False)
-
-
-def _note_crm(tx: Tx, token: str | None) -> None:
-    """Keep by which token the CRM is known, which is that of whoever pushes."""
-    if token is not None and token != _kept(tx, "pusher"):
-        _keep(tx, "pusher", token)
-
-
-def _kept(tx: Tx, key: str) -> str | None:
-    row = tx.journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else None
-
-
-def _keep(tx: Tx, key: str, value: str) -> None:
-    tx.journal.execute(
-        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
-    )
+                if why := await self._puller.changed_behind(first):
+                    await self._note_difference(why, counted=True)
+                    self._puller.tell(self._amiss(), heard=False)

@@ -18,6 +18,21 @@ class Progress:
     left_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """From where and when a list is pulled on, by which its progress is told; `began_s` is monotonic."""
+
+    total: int | None
+    had: int
+    began_s: float
+
+    def at(self, count: int, now_s: float) -> Progress:
+        """Return how far it is with `count` tickets."""
+        per_s = (count - self.had) / max(now_s - self.began_s, 1e-3)
+        left_s = max(0, self.total - count) / per_s if self.total is not None and per_s > 0 else None
+        return Progress(count, self.total, round(per_s, 1), None if left_s is None else round(left_s, 1))
+
+
 @dataclass(slots=True)
 class CrmHealth:
     """`error` names what is wrong and what mends it; `refused` is the token's end, `revoked` the box's."""

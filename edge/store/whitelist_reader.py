@@ -213,6 +213,8 @@ class WhitelistReader:
         self._connection = None
         moved = set_aside(self._path, self._now())
         self._forget()
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._opened()
         self._on_damage(moved)
 
 

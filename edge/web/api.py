@@ -1,5 +1,7 @@
 """The calls of the device's API (design section 8); each handler names what it answers."""
 
+from collections.abc import Callable
+
 from aiohttp import hdrs, web
 
 from edge.box import Box
@@ -27,11 +29,11 @@ __all__ = ["Api", "ChangesSink"]
 
 
 class Api:
-    """Handlers over one box."""
+    """Handlers over one box; `allows` tells whether a token was made here."""
 
-    def __init__(self, box: Box, push: ChangesSink | None) -> None:
+    def __init__(self, box: Box, push: ChangesSink | None, allows: Callable[[str], bool]) -> None:
         self._box = box
-        self._pushes = Pushes(box, push)
+        self._pushes = Pushes(box, push, allows)
 
     # --- scans ------------------------------------------------------------------------------------------------------
 

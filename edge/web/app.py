@@ -25,7 +25,7 @@ STATIC = Path(__file__).parent / "static"
 def make_app(box: Box, tokens: ApiTokens, push: ChangesSink | None) -> web.Application:
     """Build the application. `push` None: this gate takes no pushed changes."""
     guard = Guard(tokens, box.settings.web.host)
-    api, live, metrics = Api(box, push), LiveFeed(box), Metrics(box)
+    api, live, metrics = Api(box, push, guard.allows), LiveFeed(box), Metrics(box)
     cameras, contract = Cameras(box.cameras, box.healths), Contract()
     language = box.settings.device.language
     app = web.Application(middlewares=[errors_as_json, guard.middleware])

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 COOKIE = "brama_token"
 """Where a phone's browser keeps the token with which it opened the page."""
+CHANGES_PATH = "/api/v1/changes"
+"""Where lines are sent, packed or not; the other calls take JSON as it is."""
 OPEN_PATHS = frozenset({"/healthz"})
 _TOKEN_IN_QUERY = re.compile(r"/|/camera|/api/v1/live|/api/v1/cameras/[^/]+/live")
 """What a browser opens by its address alone."""
@@ -103,7 +105,7 @@ class Guard:
         return await handler(request)
 
     def check(self, request: web.Request) -> None:
-        """Judge peer, Origin, Host and content type.
+        """Judge peer, Origin, Host, content type and packing.
 
         Raises:
             ApiError: 401, 403 or 415.
@@ -128,7 +130,7 @@ class Guard:
                 raise ApiError(
                     403, "wrong_host", "host: not a name of this gate; use its address, or localhost", "host"
                 )
-        _check_type(request)
+        _check_body(request)
 
     def _trusted(self, request: web.Request) -> bool:
         return any(self.allows(token) for token in _tokens_of(request))
@@ -155,14 +157,34 @@ def _tokens_of(request: web.Request) -> list[str]:
     return found
 
 
+def _check_body(request: web.Request) -> None:
+    """Judge what a body says of itself before it is read."""
+    if request.method != hdrs.METH_POST or not request.body_exists or request.match_info.http_exception is not None:
+        return  # for no such call at all there is a better answer
+    _check_type(request)
+    _check_packing(request)
+
+
+def _check_packing(request: web.Request) -> None:
+    """Refuse a packed body wherever it is not unpacked, which a call does for itself."""
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip()
+    if request.path == CHANGES_PATH or encoding.lower() in {"", "identity"}:
+        return
+    raise ApiError(
+        415,
+        "wrong_encoding",
+        f"content-encoding: {encoding[:100]} is not read here; send the body as it is",
+        "content-encoding",
+        {hdrs.ACCEPT_ENCODING: "identity"},  # RFC 9110, section 15.5.16
+    )
+
+
 def _check_type(request: web.Request) -> None:
     """Refuse bodies that a foreign page's form could send; a client that names no type is no page."""
-    if request.method != hdrs.METH_POST or not request.body_exists or hdrs.CONTENT_TYPE not in request.headers:
+    if hdrs.CONTENT_TYPE not in request.headers:
         return
-    if request.match_info.http_exception is not None:
-        return  # no such call at all, which is the better answer
     if request.content_type not in JSON_TYPES:
-        wanted = "application/x-ndjson" if request.path == "/api/v1/changes" else "application/json"
+        wanted = "application/x-ndjson" if request.path == CHANGES_PATH else "application/json"
         raise ApiError(
             415,
             "wrong_type",

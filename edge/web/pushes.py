@@ -1,10 +1,11 @@
 """Push mode: feed lines from a CRM on the same network, and what it says by reading the journal."""
 
+import asyncio
 import hashlib
 import logging
 import re
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
@@ -65,11 +66,12 @@ def takes_pushes(box: Box) -> bool:
 
 
 class Pushes:
-    """The calls of a CRM that pushes; `sink` None: there is none."""
+    """The calls of a CRM that pushes; `sink` None: there is none. `allows` tells whether a token was made here."""
 
-    def __init__(self, box: Box, sink: ChangesSink | None) -> None:
+    def __init__(self, box: Box, sink: ChangesSink | None, allows: Callable[[str], bool]) -> None:
         self._box = box
         self._sink = sink
+        self._allows = allows
 
     @property
     def sink(self) -> ChangesSink | None:
@@ -87,7 +89,7 @@ class Pushes:
         since = read_query(request, ChangesQuery).since
         try:
             async with aclosing(_body_of(request)) as chunks:
-                outcome = await sink.apply(chunks, caller_of(request), since)
+                outcome = await sink.apply(chunks, caller_of(request, self._allows), since)
         except Busy as exc:
             raise ApiError(409, "busy", str(exc), headers={hdrs.RETRY_AFTER: str(RETRY_S)}) from exc
         except ConnectionError:
@@ -107,17 +109,18 @@ class Pushes:
             return
         last = rows[-1].seq if rows else 0
         try:
-            if await sink.scans_read(caller_of(request), after, last, self._box.clock.now()):
+            if await sink.scans_read(caller_of(request, self._allows), after, last, self._box.clock.now()):
                 self._box.publish_status()
         except CannotRecord as exc:
             log.warning("scans: what the CRM has cannot be kept: %s", exc)
 
 
-def caller_of(request: web.Request) -> Caller:
-    """Say who calls, by the token in the header: a page's cookie is no CRM's."""
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    known = scheme.lower() == "bearer" and token.strip()
-    digest = hashlib.sha256(token.strip().encode(errors="replace")).hexdigest() if known else None
+def caller_of(request: web.Request, allows: Callable[[str], bool]) -> Caller:
+    """Say who calls, by the token in the header: a page's cookie is no CRM's, and nor is what was not made here."""
+    scheme, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    token = rest.strip()
+    known = scheme.lower() == "bearer" and allows(token)
+    digest = hashlib.sha256(token.encode()).hexdigest() if known else None
     return Caller(digest, request.remote or "this machine")
 
 
@@ -130,6 +133,7 @@ async def _body_of(request: web.Request) -> AsyncGenerator[bytes, None]:
                 looked, unpacker = True, _unpacker_of(chunk)
             for part in unpacker.unpack(chunk) if unpacker else (chunk,):
                 yield part
+                await asyncio.sleep(0)  # a chunk may hold very many parts, and the loop is the lanes'
     except (web.RequestPayloadError, zlib.error) as exc:
         raise BadFeed(_DAMAGED) from exc
     if unpacker is not None and not unpacker.whole:

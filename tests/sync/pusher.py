@@ -46,6 +46,13 @@ class Pusher:
         assert outcome.refusal is not None
         return outcome
 
+    async def restarts(self) -> None:
+        """Forget what a gate that ends forgets, and start again."""
+        self.rig.store.hold(None)
+        self.rig.accept.clear()
+        self.sink = PushSink(self.rig.puller, self.rig.store)
+        await self.sink.resume()
+
     async def reads(self, after: int, by: Caller = CRM, limit: int = 100) -> list[int]:
         """Read scans as the API gives them."""
         rows = await self.rig.store.scans_after(after, limit)

@@ -259,7 +259,16 @@ async def open_rig(folder: Path, url: str, crm: ScriptedCrm) -> AsyncIterator[Ri
         puller = Puller(store, clock.now, health, host, accept)
         connector = BramaCrm(url, "the-token")
         engine = SyncEngine(
-            store, connector, puller, host, health, clock.now, sync_now=sync_now, accept=accept, sleep=sleeper
+            store,
+            connector,
+            puller,
+            host,
+            health,
+            clock.now,
+            sync_now=sync_now,
+            accept=accept,
+            sleep=sleeper,
+            period_s=0.0,
         )
         lane = Lane(LaneSettings(id="north-1", checkpoint="c-1"), "en", store, clock, Hub())
         try:

@@ -23,7 +23,7 @@ from sync.builder import open_builder
 from sync.connector import Feed
 from sync.errors import BadFeed
 from sync.lines import parse_line
-from sync.pull import Mismatch
+from sync.promotion import Mismatch
 from sync.wire import FingerprintModel, HeartbeatAnswer, TicketsLine
 from tests.edge.conftest import NOW
 from tests.sync.book import AT, PLAN, Book, Line, everything, lookup, packed, row

@@ -8,8 +8,7 @@ import pytest
 from aiohttp import web
 
 from sync.cutting import MAX_LINE_BYTES
-from sync.pull import Pace
-from sync.state import Progress
+from sync.state import Pace, Progress
 from tests.sync.book import PLAN, Book, everything, packed
 from tests.sync.rig import CUT, Feed, Rig
 

@@ -75,6 +75,15 @@ async def test_an_empty_push_asks_where_the_list_stands(pusher: Pusher, blank: b
     assert (outcome.lines, outcome.refusal, outcome.standing.cursor) == (0, None, "k-1")
 
 
+async def test_asking_where_the_list_stands_hides_no_trouble(rig: Rig, pusher: Pusher) -> None:
+    await pusher.sends(everything(2))
+    await pusher.is_refused([{"id": "x"}])
+    told = rig.health.error
+    assert "what was pushed was refused" in str(told)
+    await pusher.sends([], by=PHONE)
+    assert rig.health.error == told
+
+
 async def test_a_body_that_ends_within_a_line_is_refused_with_the_mend(pusher: Pusher) -> None:
     await pusher.sends(everything(2))
     outcome = await pusher.sink.apply(body(packed([Book().cursor("k-2")])[:-1]), CRM)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sync.push import Caller, PushSink
+from sync.push import Caller
 from tests.sync.book import Book, everything
-from tests.sync.pusher import CRM, NOBODY, PHONE, Pusher
+from tests.sync.pusher import CRM, NOBODY, PHONE, Pusher, shown
 from tests.sync.rig import START, Rig, acked
 
 
@@ -55,7 +55,65 @@ async def test_nothing_is_acknowledged_that_was_not_given(rig: Rig, pusher: Push
     assert rig.acked == 0
     await pusher.reads(0, limit=2)
     await pusher.reads(4)
+    assert rig.acked == 0, "a place from elsewhere says nothing of those two either"
+    await pusher.reads(2)
     assert rig.acked == 2
+
+
+async def test_rows_that_were_skipped_are_never_acknowledged(rig: Rig, pusher: Pusher) -> None:
+    await pusher.sends(everything(9))
+    for number in range(1, 10):
+        await rig.offer(number)
+    assert await pusher.reads(0, limit=2) == [1, 2]
+    assert await pusher.reads(7, limit=2) == [8, 9]
+    assert rig.health.error == (
+        "the CRM reads scans after 7, but by its token it was given them only up to 2; read from 2"
+    )
+    await pusher.reads(9)
+    assert rig.acked == 0
+    assert await pusher.reads(2) == [3, 4, 5, 6, 7, 8, 9]
+    assert rig.acked == 2
+    assert shown(rig)[1] is None
+    await pusher.reads(9)
+    assert rig.acked == 9
+
+
+async def test_a_place_in_another_journal_acknowledges_nothing_however_far_this_one_grows(
+    rig: Rig, pusher: Pusher
+) -> None:
+    """The box has a new card, and the CRM reads on from where it was."""
+    await pusher.sends(everything(9))
+    for number in (1, 2, 3):
+        await rig.offer(number)
+    assert await pusher.reads(5) == []
+    assert rig.health.error == "the CRM reads scans after 5, but the journal ends at 3; read from 0"
+    for number in (4, 5, 6, 7):
+        await rig.offer(number)
+    assert await pusher.reads(5) == [6, 7]
+    for after in (5, 7):
+        await pusher.reads(after)
+    assert rig.acked == 0
+    assert (await pusher.sends([])).refusal is None
+    assert "read from 0" in str(rig.health.error)
+
+
+async def test_another_crm_acknowledges_nothing_that_the_one_before_was_given(rig: Rig, pusher: Pusher) -> None:
+    book = Book()
+    await pusher.sends(everything(9, book=book))
+    for number in (1, 2, 3, 4):
+        await rig.offer(number)
+    await pusher.reads(0, limit=1)
+    await pusher.reads(1)
+    await pusher.sends([book.cursor("k-2")], by=PHONE)
+    await pusher.reads(4, PHONE)
+    assert rig.acked == 1
+    assert await pusher.reads(1, PHONE) == [2, 3, 4]
+    await pusher.sends([book.cursor("k-3")], by=CRM)
+    await pusher.reads(4)
+    assert rig.acked == 1, "nor the first one, if it is back"
+    await pusher.reads(1)
+    await pusher.reads(4)
+    assert rig.acked == 4
 
 
 async def test_reading_again_from_the_beginning_takes_nothing_back(rig: Rig, pusher: Pusher) -> None:
@@ -72,7 +130,7 @@ async def test_the_crm_is_known_again_after_a_restart(rig: Rig, pusher: Pusher) 
     await pusher.sends(everything(2))
     await rig.offer(1)
     await pusher.reads(0)
-    pusher.sink = PushSink(rig.puller, rig.store)
+    await pusher.restarts()
     await pusher.reads(1)
     assert rig.acked == 1
 

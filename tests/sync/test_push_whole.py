@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from sync.push import Differs, Elsewhere, PushSink, WholeListWanted
+from sync.push import Differs, Elsewhere, Outcome, PushSink, WholeListWanted
 from tests.sync.book import Book, Line, everything, packed
 from tests.sync.pusher import CRM, Pusher, body, cut, shown
 from tests.sync.rig import START, Rig
@@ -130,6 +130,24 @@ class Ticks:
             await asyncio.Event().wait()
 
 
+async def test_a_cursor_that_agrees_again_takes_back_what_a_cursor_said(rig: Rig, pusher: Pusher, book: Book) -> None:
+    await pusher.sends(everything(2, book=book))
+    await pusher.is_refused([book.cursor("k-2", fingerprint="f" * 32)])
+    outcome = await pusher.is_refused([book.cursor("k-3", fingerprint=None)])
+    assert isinstance(outcome.refusal, WholeListWanted), "a count alone proves little"
+    stands = (await pusher.sends([book.tickets(3), book.cursor("k-4")])).standing
+    assert (stands.cursor, stands.wanted, shown(rig)[1]) == ("k-4", None, None)
+    await pusher.restarts()
+    assert (await pusher.sends([])).standing.wanted is None
+
+
+async def test_a_held_list_that_agrees_says_nothing_of_the_one_in_use(rig: Rig, pusher: Pusher) -> None:
+    await pusher.sends(everything(9))
+    await pusher.is_refused([Book().cursor("k-2")])
+    assert (await pusher.sends(everything(2, "k-3"))).standing.held
+    assert pusher.sink.wanted is not None
+
+
 async def run_for(rig: Rig, rounds: int, *, on: bool = True) -> PushSink:
     ticks = Ticks(rounds)
     sink = PushSink(rig.puller, rig.store, sleep=ticks)
@@ -153,8 +171,18 @@ async def test_a_row_changed_by_hand_is_found_and_the_whole_list_wanted(
         return
     assert rig.health.error is not None
     assert "tickets were changed in the list here, and not by the CRM, in 1 of 256 parts" in rig.health.error
-    outcome = await sink.apply(body(packed([book.cursor("k-2", tickets=None, fingerprint=None)])), CRM)
-    assert isinstance(outcome.refusal, WholeListWanted)
+    pusher.sink = sink
+    with closing(sqlite3.connect(rig.store.whitelist_path)) as db:
+        ((mine,),) = db.execute("SELECT value FROM meta WHERE key = 'fingerprint'")
+    for agrees in (None, mine):
+        outcome = await pusher.is_refused([book.cursor("k-2", tickets=None, fingerprint=agrees)])
+        assert isinstance(outcome.refusal, WholeListWanted)
+    await pusher.restarts()
+    assert "in 1 of 256 parts" in str((await pusher.sends([])).standing.wanted)
+    assert isinstance((await pusher.is_refused([book.cursor("k-2")])).refusal, Differs)
+    outcome = await pusher.is_refused([book.cursor("k-2", tickets=None, fingerprint=mine)])
+    assert isinstance(outcome.refusal, WholeListWanted), "what was counted is none the less so"
+    sink = pusher.sink
     outcome = await sink.apply(body(packed(everything(20, "k-3"))), CRM)
     assert (outcome.refusal, outcome.standing.wanted, shown(rig)[1]) == (None, None, None)
     assert await rig.reason(7) == "admitted"
@@ -163,6 +191,36 @@ async def test_a_row_changed_by_hand_is_found_and_the_whole_list_wanted(
 async def test_a_sound_list_is_not_complained_of(rig: Rig, pusher: Pusher) -> None:
     await pusher.sends(everything(20))
     assert (await run_for(rig, 600)).wanted is None
+    assert rig.health.error is None
+
+
+async def test_what_was_found_in_a_list_that_was_replaced_is_no_fault_of_the_new_one(
+    rig: Rig, pusher: Pusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pusher.sends(everything(50))
+    with closing(sqlite3.connect(rig.store.whitelist_path)) as db, db:
+        db.execute("DELETE FROM ticket WHERE id = 'T-7'")
+    audit, pushes = rig.puller.audit, list[asyncio.Task[Outcome]]()
+
+    async def audit_and_push(first: int) -> bool:
+        """Have a new list come in between the part in which the row is missed and the others."""
+        if await audit(first):
+            return True
+        begun = asyncio.Event()
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield packed([{"kind": "reset"}])
+            begun.set()
+            yield packed(everything(50, "k-2")[1:])
+
+        pushes.append(asyncio.create_task(pusher.sink.apply(lines(), CRM)))
+        await begun.wait()
+        return False
+
+    monkeypatch.setattr(rig.puller, "audit", audit_and_push)
+    sink = await run_for(rig, 256)
+    assert [(await each).standing.cursor for each in pushes] == ["k-2"]
+    assert sink.wanted is None
     assert rig.health.error is None
 
 
@@ -176,32 +234,3 @@ async def test_a_crm_that_falls_silent_is_shown_away_until_it_is_heard(rig: Rig,
     assert "no scan read for 5 minutes" in str(rig.health.error)
     await pusher.reads(0)
     assert shown(rig) == ("connected", None, None)
-
-
-async def test_a_pushed_list_that_is_too_small_is_held_until_a_person_accepts(
-    rig: Rig, pusher: Pusher, book: Book
-) -> None:
-    await pusher.sends(everything(5))
-    stands = (await pusher.sends(everything(1, "k-2", book))).standing
-    assert (stands.cursor, stands.tickets) == ("k-2", 5), "changes go on from the list that is held"
-    assert "held back" in str(stands.held)
-    assert (await pusher.sends([book.tickets(2, state="blocked"), book.cursor("k-3")])).standing.cursor == "k-3"
-    rig.accept.set()
-    await pusher.sink.accept()
-    assert (rig.store.data.cursor, rig.store.data.tickets, rig.store.data.held) == ("k-3", 2, None)
-    assert await rig.reason(2) == "blocked"
-
-
-async def test_accepting_while_a_push_is_applied_waits_for_its_end(rig: Rig, pusher: Pusher, book: Book) -> None:
-    await pusher.sends(everything(5))
-    await pusher.sends(everything(1, "k-2", book))
-
-    async def accepted_meanwhile() -> AsyncIterator[bytes]:
-        yield packed([book.tickets(2)])
-        rig.accept.set()
-        await pusher.sink.accept()
-        assert rig.store.data.tickets == 5
-        yield packed([book.cursor("k-3")])
-
-    outcome = await pusher.sink.apply(accepted_meanwhile(), CRM)
-    assert (outcome.standing.cursor, outcome.standing.tickets, outcome.standing.held) == ("k-3", 2, None)

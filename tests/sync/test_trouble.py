@@ -1,14 +1,21 @@
 """A CRM that refuses, lies, hides behind a portal or is away: the lane does not notice, and the delays grow."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from crm.central import open_central
+from crm.importer import import_rows
 from edge.store.keeping import verify_chain
 from edge.store.tx import Tx
-from tests.sync.book import PLAN, Book, everything
-from tests.sync.rig import CUT, Feed, Rig
+from sync.connector import Feed as Changes
+from tests.sync.book import PLAN, Book, Line, everything, packed
+from tests.sync.office import stocked
+from tests.sync.rig import CUT, Feed, News, Rig, open_engine, served
 
 
 def error(status: int, code: str, **headers: str) -> web.Response:
@@ -68,6 +75,64 @@ async def test_a_box_revoked_while_it_pulls_its_first_list_keeps_no_part_of_it(r
         await rig.until(lambda: len(rig.sleeper.delays) == 2)
         assert rig.health.state == "revoked"
         assert not _holds(rig, b"T-2")
+
+
+def sent(lines: list[Line]) -> Changes:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield packed(lines)
+
+    return Changes(chunks())
+
+
+def revoked() -> web.Response:
+    return error(401, "token_revoked")
+
+
+async def test_an_answer_that_was_held_while_the_box_was_wiped_is_given_up(rig: Rig, book: Book) -> None:
+    hold = asyncio.Event()
+    unvouched = book.cursor("k-2", tickets=None, fingerprint=None)
+    rig.crm.answers(everything(3, book=book), [hold, book.tickets(9), unvouched])
+    rig.crm.on_beat = revoked
+    async with rig.running():
+        await rig.until_asked(2)
+        async with rig.running("heartbeat"):
+            await rig.until_asked(3)
+            hold.set()
+            assert [await rig.reason(n) for n in (1, 9)] == ["unknown_ticket"] * 2
+    assert rig.crm.asked == [None, "k-1", None]
+    assert (rig.store.data.cursor, rig.store.data.tickets) == (None, 0)
+
+
+async def test_what_was_asked_for_before_the_box_was_wiped_is_not_applied(rig: Rig, book: Book) -> None:
+    await rig.puller.apply(sent(everything(3, book=book)))
+    wipes = rig.puller.wipes
+    await rig.puller.wipe()
+    assert await rig.puller.apply(sent([book.tickets(9), book.cursor("k-2")]), wipes=wipes) == 0
+    assert (rig.store.data.cursor, rig.store.data.tickets) == (None, 0)
+    await rig.puller.apply(sent(everything(3, "k-3")), wipes=rig.puller.wipes)
+    assert (rig.store.data.cursor, rig.store.data.tickets) == ("k-3", 3)
+
+
+async def test_a_list_that_is_on_its_way_does_not_keep_a_box_from_being_wiped(rig: Rig, book: Book) -> None:
+    rig.crm.answers([{"kind": "reset"}, *PLAN, book.tickets(1, 2), book.cursor("s-1", more=True), asyncio.Event()])
+    rig.crm.on_beat = revoked
+    async with rig.running():
+        await rig.until(lambda: rig.health.progress is not None)
+        rig.crm.answers(revoked())
+        async with rig.running("heartbeat"):
+            await rig.until(lambda: len(rig.crm.asked) == 2 and rig.health.state == "revoked")
+    assert rig.health.progress is None
+    assert not _holds(rig, b"T-2")
+
+
+async def test_a_list_that_was_wiped_is_not_mended(tmp_path: Path) -> None:
+    async with open_central(tmp_path / "central.db") as central, served(central.app()) as url:
+        identity, token = await stocked(central)
+        await import_rows(central.db, "e-1", [("CODE-1", None, "T-1")])
+        async with open_engine(tmp_path / "gate", url, identity, token, News()) as gate:
+            await gate.puller.wipe()
+            assert not await gate.puller.heal(gate.connector)
+            assert (gate.store.data.cursor, gate.store.data.tickets) == (None, 0)
 
 
 def _holds(rig: Rig, text: bytes) -> bool:
@@ -139,7 +204,34 @@ async def test_a_crm_that_never_holds_a_request_is_not_asked_without_pause(rig: 
     rig.crm.answers(everything(1, book=book), *[[book.cursor("k-1")] for _ in range(5)])
     async with rig.running():
         await rig.until_asked(7)
-    assert rig.sleeper.delays == [1.0] * 5
+    assert [round(delay) for delay in rig.sleeper.delays] == [1] * 5
+
+
+@pytest.mark.parametrize("more", [False, True])
+async def test_cursors_that_move_and_bring_nothing_are_not_asked_for_without_pause(
+    rig: Rig, book: Book, more: bool
+) -> None:
+    rig.crm.answers(everything(1, book=book), *[[book.cursor(f"t-{n}", more=more)] for n in range(5)])
+    async with rig.running():
+        await rig.until_asked(7)
+    assert [round(delay) for delay in rig.sleeper.delays] == [1] * 5
+
+
+async def test_changes_that_come_without_end_are_asked_for_with_a_least_period(rig: Rig, book: Book) -> None:
+    rig.engine.period_s = 30.0
+    rig.crm.answers(everything(1, book=book), *[[book.tickets(n), book.cursor(f"k-{n}")] for n in range(2, 5)])
+    async with rig.running():
+        await rig.until_asked(5)
+    assert [round(delay) for delay in rig.sleeper.delays] == [30] * 4
+
+
+async def test_a_gate_that_catches_up_is_not_slowed(rig: Rig, book: Book) -> None:
+    rig.engine.period_s = 30.0
+    rig.crm.answers([*everything(1, book=book)[:-1], book.cursor("k-1", more=True)])
+    rig.crm.answers(*[[book.tickets(n), book.cursor(f"k-{n}", more=True)] for n in range(2, 5)])
+    async with rig.running():
+        await rig.until_asked(5)
+    assert rig.sleeper.delays == []
 
 
 async def test_empty_answers_are_not_asked_for_without_pause(rig: Rig) -> None:

@@ -223,9 +223,27 @@ async def test_a_row_changed_by_hand_is_found_and_mended_by_the_next_whole_list(
     assert (await gate.status())["crm"]["error"] is None
 
 
+async def test_a_held_list_outlives_the_gate_and_waits_for_a_person(
+    crm: Crm, gate: GateProcess, tmp_path: Path
+) -> None:
+    await crm.sends(whole(Book(), 9, "k"))
+    held = (await crm.sends(whole(crm.book, 3, "l")))["held"]
+    assert "held back" in held
+    await gate.kill()
+    await gate.start()
+    status = await gate.status()
+    assert (status["data"]["held"], status["data"]["tickets"], status["crm"]["error"]) == (held, 9, None)
+    assert (await brama(tmp_path, "sync", "accept", "-c", str(gate.config)))[0] == 0
+    data = (await gate.status())["data"]
+    assert (data["held"], data["tickets"], data["cursor"]) == (None, 3, "l/3")
+
+
 @pytest.mark.parametrize("encoding", ["br", "zstd", "deflate"])
 async def test_what_is_packed_as_nobody_reads_it_is_told_the_mend(crm: Crm, gate: GateProcess, encoding: str) -> None:
     status, answer = await crm.push(b"\x1b\x00", **{"Content-Encoding": encoding})
     assert (status, answer["error"]["field"]) == (415, "content-encoding")
+    head = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+    async with gate.http.post(f"{crm.url}/api/v1/scans", data=b"\x1b\x00", headers=head) as response:
+        assert (response.status, (await response.json())["error"]["field"]) == (415, "content-encoding")
     assert await gate.stop() == 0
     assert "Traceback" not in (gate.folder.parent / f"{gate.name}.log").read_text()

@@ -19,8 +19,9 @@ from pytest_aiohttp import AiohttpClient
 from config.settings import BramaCrmSettings, FileCrmSettings
 from edge.web.answers import ChangesAnswer, ErrorAnswer
 from edge.web.pushes import takes_pushes
+from sync.push import Caller, Outcome, PushSink
 from tests.edge.web.conftest import CREDENTIALS
-from tests.edge.web.pushing import a_sink
+from tests.edge.web.pushing import a_puller, a_sink
 from tests.sync.book import Book, Line, everything, packed
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ async def crm(venue: "Venue", aiohttp_client: AiohttpClient, request: pytest.Fix
     return Crm(await aiohttp_client(server), venue.tokens.make("crm", venue.box.clock.now()))
 
 
+async def as_it_came(venue: "Venue", aiohttp_client: AiohttpClient, sink: PushSink) -> Crm:
+    """Serve with no body unpacked by aiohttp, as a gate does; the CRM has no token."""
+    server = TestServer(venue.app(sink))
+    await server.start_server(auto_decompress=False)
+    return Crm(await aiohttp_client(server), "none")
+
+
 async def in_pieces(data: bytes, size: int = 1000) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
@@ -113,20 +121,50 @@ async def test_a_damaged_packing_keeps_what_a_cursor_closed(crm: Crm, keep: floa
 
 
 async def test_a_packing_without_its_end_is_damaged(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
-    server = TestServer(venue.app(a_sink(venue)))
-    await server.start_server(auto_decompress=False)
-    crm = Crm(await aiohttp_client(server), "crm")
+    crm = await as_it_came(venue, aiohttp_client, a_sink(venue))
     trailer = 8  # RFC 1952, section 2.3.1
     whole = gzip.compress(packed([*everything(2)[:-1], Book().cursor("p-1", more=True, tickets=None)]))
     answer = await crm.push(whole[:-trailer], 400, headers={"Content-Encoding": "gzip"})
     assert (answer["error"]["code"], answer["error"]["field"], answer["cursor"]) == ("bad_feed", "body", "p-1")
 
 
-async def test_what_unpacks_to_very_much_is_taken_in_parts(crm: Crm) -> None:
+class Measured(PushSink):
+    """A sink that keeps the size of the largest part that came."""
+
+    largest = 0
+
+    async def apply(self, chunks: AsyncIterator[bytes], by: Caller, since: str | None = None) -> Outcome:
+        async def measured() -> AsyncIterator[bytes]:
+            async for chunk in chunks:
+                self.largest = max(self.largest, len(chunk))
+                yield chunk
+
+        return await super().apply(measured(), by, since)
+
+
+async def test_what_unpacks_to_very_much_is_taken_in_parts(venue: "Venue", aiohttp_client: AiohttpClient) -> None:
+    sink = Measured(a_puller(venue), venue.box.store)
+    crm = await as_it_came(venue, aiohttp_client, sink)
     bomb = gzip.compress(b"x" * 50_000_000)
     assert len(bomb) < 100_000
     answer = await crm.push(bomb, 400, headers={"Content-Encoding": "gzip"})
     assert "a feed line is longer than 4194304 bytes" in answer["error"]["message"]
+    assert 0 < sink.largest <= 256 * 1024
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
+async def test_the_other_calls_take_nothing_packed_and_say_so(
+    venue: "Venue", aiohttp_client: AiohttpClient, encoding: str
+) -> None:
+    crm = await as_it_came(venue, aiohttp_client, a_sink(venue))
+    data = gzip.compress(b'{"code": "X"}')
+    head = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    response = await crm.client.post("/api/v1/scans", data=data, headers=head)
+    error = (await response.json())["error"]
+    assert (response.status, error["code"], error["field"]) == (415, "wrong_encoding", "content-encoding")
+    assert "send the body as it is" in error["message"]
+    head["Content-Encoding"] = "identity"
+    assert (await crm.client.post("/api/v1/scans", data=b'{"code": "X"}', headers=head)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -166,7 +204,7 @@ async def test_a_list_that_differs_is_told_with_both_sums_and_wanted_until_it_co
     assert (answer["cursor"], answer["fingerprint"]) == ("k-2", mine)
     assert "push the whole list anew" in answer["wanted"]
     assert (await crm.status())["crm"]["error"] == answer["wanted"]
-    answer = await crm.push([book.cursor("k-3")], 409)
+    answer = await crm.push([book.cursor("k-3", fingerprint=None)], 409)
     assert (answer["error"]["code"], answer["cursor"]) == ("whole_list_wanted", "k-3")
     assert (await crm.push(everything(3, "k-4"), 200))["wanted"] is None
     assert (await crm.status())["crm"]["error"] is None
@@ -246,6 +284,22 @@ async def test_the_crm_acknowledges_by_reading_on(crm: Crm) -> None:
     assert await crm.read(3) == []
     backlog = (await crm.status())["backlog"]
     assert (backlog["unsent"], backlog["acked_seq"], backlog["oldest_at"]) == (0, 3, None)
+
+
+async def test_what_was_never_made_a_token_is_nobodys(crm: Crm) -> None:
+    """From this machine no token is needed, and a wrong one passes for none."""
+    crm.token, good = "not-a-token-at-all", crm.token
+    await crm.push(everything(2), 200)
+    for _ in range(3):
+        await crm.client.post("/api/v1/scans", json={"code": "X"})
+    for after in (0, 3):
+        await crm.read(after)
+    assert (await crm.status())["backlog"]["unsent"] == 3
+    crm.token = good
+    await crm.push([{"kind": "x"}], 200)
+    for after in (0, 3):
+        await crm.read(after)
+    assert (await crm.status())["backlog"]["unsent"] == 0
 
 
 async def test_the_page_that_was_opened_with_the_crms_token_acknowledges_nothing(crm: Crm) -> None:

@@ -192,7 +192,7 @@ _TEXT = {
     408: "Comes too slowly",
     409: "Not in this state",
     413: "Too long",
-    415: "Not JSON, or packed otherwise than by gzip",
+    415: "Not JSON, or packed; pushed changes may be packed with gzip",
     503: "Cannot be done now; nobody is admitted without a record",
 }
 

@@ -54,7 +54,7 @@ can_emulate = PATH=$$PATH:/usr/sbin:/sbin; which qemu-system-x86_64 qemu-system-
 test-hardware: setup
 	@$(call need,$(HARDWARE),$(call can_emulate))
 	$(BIN)/python -m tests.hardware.build
-	$(BIN)/pytest -n 2 -m hardware tests/hardware
+	$(BIN)/pytest -n 2 -m hardware tests/hardware $(ARGS)
 
 # Gate and central through two hundred random schedules of a hostile network.
 test-network: setup
